@@ -15,6 +15,7 @@ from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, raw, respond
 from api.resources import serializers
+from api.resources.compensation_plan import compensation_plan
 from api.resources.instance_decision import Change, refused
 from api.resources.instances import find, identified
 from api.resources.steps import steps_json
@@ -32,7 +33,6 @@ from orchestrator.database.instances import compensation_queries, dead_letter_qu
 from orchestrator.database.instances.command_queries import Target
 from orchestrator.database.instances.compensation_queries import Undoable
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
-from orchestrator.document.model import Workflow
 
 blueprint = Resource("dead letters", __name__, url_prefix="/v1", description="Failed for good.")
 
@@ -94,7 +94,7 @@ def compensation(id: str) -> Response:
     """The steps that a cancel or a compensation would undo, in order, and the undone steps"""
     found = find(id)
     services = state().services
-    plan = _plan(services.workflows.get(found.workflow_id), _undoable(found))
+    plan = compensation_plan(services.workflows.get(found.workflow_id), _undoable(found))
     return respond(
         {
             "compensation": found.compensation,
@@ -174,25 +174,6 @@ def dead_letter_json(dead_letter: DeadLetter) -> dict[str, Any]:
 
 def _undoable(found: InstanceWithPayloads) -> list[Undoable]:
     return compensation_queries.undoable(state().services.database, found.id)
-
-
-def _plan(workflow: Workflow, found: list[Undoable]) -> list[Undoable]:
-    """Return the steps that would be undone.
-
-    A step is left out if an enclosing step has a compensation, which replaces its own (DESIGN,
-    Ends, undoing and keys).
-    """
-    by_id = {step.id: step for step in found}
-
-    def replaced(step: Undoable) -> bool:
-        ancestor = by_id.get(step.parent)
-        while ancestor is not None:
-            if ancestor.completed and workflow.task(ancestor.reference).compensation is not None:
-                return True
-            ancestor = by_id.get(ancestor.parent)
-        return False
-
-    return [step for step in found if step.completion_number is not None and not replaced(step)]
 
 
 def _planned_undo(step: Undoable) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from api.http.app_state import audit_entry, caller
 from api.http.problems import MEDIA_TYPE, Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource
+from api.resources import dry_runs
 from api.resources.instance_decision import Change
 from api.resources.instances import etag, identified
 from api.schemas.commands import (
@@ -28,6 +29,7 @@ from api.schemas.commands import (
     SkipSchema,
 )
 from api.schemas.common import ProblemSchema
+from api.schemas.dry_runs import CommandPlanSchema, CommandQuerySchema
 from orchestrator.core.commands import COMMANDS as CORE_COMMANDS
 from orchestrator.core.model import OPEN_STATUSES
 from orchestrator.database.access import audit_queries
@@ -63,8 +65,10 @@ COMMANDS = (
 )
 
 
-def _respond(command: Command, body: dict[str, Any], id: str) -> Response:
+def _respond(command: Command, body: dict[str, Any], id: str, *, dry_run: bool) -> Response:
     prepare, record = partial(_prepare, command, body), partial(_record, command, body)
+    if dry_run:
+        return dry_runs.answer(identified(id), command.name, body, prepare)
     return Change(identified(id), prepare, record).run()
 
 
@@ -109,10 +113,12 @@ def _register(command: Command) -> None:
     @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name, tagged=True)
     @blueprint.answers(202, AcceptedSchema, Location="where the instance is", ETag=_ETAG)
     @blueprint.answers(409, ProblemSchema, media_type=MEDIA_TYPE, Retry_After=_RETRY_AFTER)
+    @blueprint.answers(200, CommandPlanSchema, meaning="A dry run", ETag="of the instance as it is")
     @blueprint.described(summary=command.summary)
     @json_body(command.schema, optional=True)
-    def view(body: dict[str, Any], id: str) -> Response:
-        return _respond(command, body, id)
+    @blueprint.requires(CommandQuerySchema)
+    def view(body: dict[str, Any], query: dict[str, bool], id: str) -> Response:
+        return _respond(command, body, id, dry_run=query["dry_run"])
 
 
 for _command in COMMANDS:

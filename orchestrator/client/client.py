@@ -137,6 +137,15 @@ class Client(WorkflowMethods, EventMethods, Administration):
         answer: dict[str, Any] = self._json("GET", path("instances", id, "why"))
         return answer
 
+    def plan(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
+        """Return what a command would do, and change nothing: `{keeps, runs, undoes, becomes,
+        warnings}`. The arguments and errors are those of `command`."""
+        body = {name: value for name, value in arguments.items() if value is not None}
+        plan: dict[str, Any] = self.transport.json(
+            "POST", path("instances", id, command) + "?dry_run=true", json=body
+        )
+        return plan
+
     def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
         """Send an instance a command: suspend, resume, cancel, terminate, retry, compensate or
         skip.

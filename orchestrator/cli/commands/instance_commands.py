@@ -19,6 +19,7 @@ from orchestrator.client import ApiError, Client
 from orchestrator.client.url_paths import path
 
 _reason = click.option("--reason", help="A reason, stored in the history.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Only show what it would do.")
 
 
 def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,6 +90,7 @@ def terminate(shared: Shared, **chosen: Any) -> None:
     type=JsonValue(),
     help="A new input of the workflow, read as $workflow.input from then on.",
 )
+@_dry_run
 @_reason
 @shared_options
 def retry(
@@ -97,6 +99,7 @@ def retry(
     step: str | None,
     input: Any,
     workflow_input: Any,
+    dry_run: bool,
     reason: str | None,
 ) -> None:
     """Run the failed steps again, as a new run. Completed steps are not repeated, also in
@@ -104,8 +107,11 @@ def retry(
     with shared.client() as client:
         id = find_instance(client, id)
         start = None if step is None else step_number(client, id, step)
-        edited = {"input": input, "workflow_input": workflow_input}
-        _send_command(client, id, "retry", reason=reason, **edited, **{"from": start})
+        edited = {"input": input, "workflow_input": workflow_input, "from": start}
+        if dry_run:
+            _show_plan(shared, client.plan(id, "retry", **edited))
+            return
+        _send_command(client, id, "retry", reason=reason, **edited)
 
 
 @click.command()
@@ -136,15 +142,29 @@ def compensate(
 @instance_id
 @click.argument("step")
 @click.option("-d", "--data", type=JsonValue(), help="The output of the step.")
+@_dry_run
 @_reason
 @shared_options
-def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> None:
+def skip(shared: Shared, id: str, step: str, data: Any, dry_run: bool, reason: str | None) -> None:
     """Complete a step that waits or failed, without running it, with the output of --data."""
     with shared.client() as client:
         id = find_instance(client, id)
-        _send_command(
-            client, id, "skip", reason=reason, step=step_number(client, id, step), output=data
-        )
+        chosen = {"step": step_number(client, id, step), "output": data}
+        if dry_run:
+            _show_plan(shared, client.plan(id, "skip", **chosen))
+            return
+        _send_command(client, id, "skip", reason=reason, **chosen)
+
+
+def _show_plan(shared: Shared, plan: dict[str, Any]) -> None:
+    """Print what a command would do."""
+    if not shared.printer.table:
+        shared.printer.value(plan)
+        return
+    rows = [{**each, "what": what} for what in ("runs", "undoes", "keeps") for each in plan[what]]
+    shared.printer.rows(rows, ("what", "step", "name", "reference", "note"))
+    for warning in plan["warnings"]:
+        progress_console().print(f"[yellow]{escape(warning)}[/]")
 
 
 def _preview(shared: Shared, client: Client, id: str) -> None:

@@ -16,7 +16,7 @@ from orchestrator.database.access.idempotency_queries import IdempotencyKey, Rec
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import Scope
-from orchestrator.errors import Conflict
+from orchestrator.errors import Conflict, NotFound
 from orchestrator.json_codec import dumps
 
 
@@ -239,6 +239,14 @@ def get(session: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
     row = session.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
     found = InstanceWithPayloads(*row) if row else None
     return found if found and scope.has(found.namespace) else None
+
+
+def workflow_of(session: Session, id: str) -> str:
+    """Return the id of an instance's workflow version. Raises `NotFound`."""
+    row = session.one("select workflow_id::text from orchestrator.instances where id = %s", (id,))
+    if row is None:
+        raise NotFound(f"there is no instance {id}")
+    return str(row[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,39 @@ def attempts(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class BriefStep:
+    """A step's place and state. `restarts`: a new run has decided to restart its task."""
+
+    id: int
+    parent: int
+    reference: str
+    kind: str
+    index: int | None
+    status: str
+    open_children: int
+    completion_number: int | None
+    compensates: int | None
+    outcome_unknown: bool
+    restarts: bool
+
+
+def brief(session: Session, instance: str, limit: int) -> list[BriefStep]:
+    """Return the first steps of an instance, in the order of their creation."""
+    rows = session.all(
+        f"""
+        select s.id, s.parent, s.reference, s.kind, s.index, s.status, s.open_children,
+          s.completion_number, s.compensates, s.outcome_unknown,
+          s.state is not null and {member("s.state", "redo")} is not null
+        from orchestrator.steps s
+        where s.instance_id = %s
+        order by s.id limit %s
+        """,
+        (instance, limit),
+    )
+    return [BriefStep(*row) for row in rows]
+
+
 def states(session: Session, instance: str) -> dict[str, dict[str, int]]:
     """Return how many steps of each task have each status: ``{reference: {status: count}}``.
 
