@@ -19,7 +19,7 @@ from orchestrator.core.model import ROOT, Json
 from orchestrator.core.transition_draft import Draft
 from orchestrator.expressions import NOW
 
-RUNTIME = {"name": "celery-orchestrator", "version": "0.1.0", "metadata": {}}
+RUNTIME = {"name": "celery-orchestrator", "version": "0.2.0", "metadata": {}}
 
 SECRETS = ("secrets", "secret")
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from orchestrator.database.connection.database import Database
 from orchestrator.database.connection.postgres_url import for_sqlalchemy
 from orchestrator.database.schema import upgrade
 from orchestrator.database.schema.tables import metadata
@@ -45,3 +46,19 @@ def test_upgrading_twice_changes_nothing(empty_database_url: str) -> None:
     upgrade.upgrade(empty_database_url)
     upgrade.upgrade(empty_database_url)
     assert upgrade.current(empty_database_url) == upgrade.head()
+
+
+def test_the_tables_leave_the_room_that_the_models_say(database: Database) -> None:
+    """SQLAlchemy 2.0 knows no storage parameters of tables, so the models have them as `info`."""
+    found = database.all(
+        "select relname, reloptions from pg_class"
+        f" where relnamespace = '{SCHEMA}'::regnamespace and relkind = 'r'"
+    )
+    made = {name: options for name, options in found if options and "fillfactor" in options[0]}
+    said = {
+        table.name: [f"fillfactor={table.info['fillfactor']}"]
+        for table in metadata.tables.values()
+        if "fillfactor" in table.info
+    }
+    assert said
+    assert made == said

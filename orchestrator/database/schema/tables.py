@@ -193,7 +193,7 @@ instances = Table(
         "workflow",
         postgresql_where=text("compensation = 'running'"),
     ),
-    postgresql_with={"fillfactor": "70"},
+    info={"fillfactor": 70},
 )
 
 #: The execution tree: one row an execution of a task (see ``core.model.Step``).
@@ -243,7 +243,7 @@ steps = Table(
     ),
     #: The steps that a person has to look at.
     Index("steps_unknown_ix", "instance_id", postgresql_where=text("outcome_unknown")),
-    postgresql_with={"fillfactor": "80"},
+    info={"fillfactor": 80},
 )
 
 #: One row a handing-off of a step to a worker. `id` is the Celery task id and the fence.
@@ -313,7 +313,7 @@ attempts = Table(
         "process",
         postgresql_where=text("state = 'claimed'"),
     ),
-    postgresql_with={"fillfactor": "80"},
+    info={"fillfactor": 80},
 )
 
 #: The inbox: durable rows that tell an instance something, gone once a transition took them.
@@ -706,7 +706,7 @@ workers = Table(
     Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("last_heartbeat_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("stopped_at", Time),
-    postgresql_with={"fillfactor": "50"},
+    info={"fillfactor": 50},
 )
 
 #: One row a running API or beat process, removed at its orderly end.
@@ -845,7 +845,7 @@ schedules = Table(
         "namespace",
         postgresql_where=text("kind = 'on' and state = 'active'"),
     ),
-    postgresql_with={"fillfactor": "70"},
+    info={"fillfactor": 70},
 )
 
 #: The ledger: the outcome of each due time of a schedule. Its key lets each due time fire once.
@@ -899,7 +899,7 @@ celery_beat_entries = Table(
     Column("last_due", Time, nullable=False),
     #: When a beat last had this entry.
     Column("reported_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    postgresql_with={"fillfactor": "70"},
+    info={"fillfactor": 70},
 )
 
 #: One row a due time of a periodic entry; `sent_at` is empty until its message is out.
