@@ -35,7 +35,7 @@ class Decorator(Protocol):
 #: Problem statuses of every operation; operations with a body have more.
 ALWAYS = (400, 401, 403, 404, 405, 406, 408, 414, 422, 429, 431, 500, 503)
 WITH_BODY = (409, 413, 415, 501)
-#: Of operations that heed If-Match; see `api.http.etags`.
+#: Statuses of operations that respect If-Match; see `api.http.etags`.
 TAGGED = (412,)
 
 

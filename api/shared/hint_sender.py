@@ -20,8 +20,8 @@ _BATCH = 100
 #: Least seconds between two sendings: hints that come meanwhile share a message. The first hint
 #: after a pause is sent at once.
 _SEND_INTERVAL = 0.005
-#: The same while more than one hint comes meanwhile: at 330 starts per second a message then
-#: names three instances instead of two. Sending and receiving a message is expensive.
+#: The interval while more than one hint arrives per interval: at 330 starts per second a message
+#: then names three instances instead of two. Sending and receiving a message is expensive.
 _BUSY_SEND_INTERVAL = 0.012
 
 

@@ -30,7 +30,7 @@ from orchestrator.log import get_logger
 POLL_INTERVAL = 0.2
 #: The most positions read at once.
 MAX_TRANSACTIONS = 1000
-#: A replay rests after each part for so many times as long as it took to read.
+#: After each part a replay pauses for the time that it took to read the part, multiplied by this.
 REST_SHARE = 3.0
 #: Seconds that the first subscriber waits for transactions that have not committed yet.
 START_WAIT = 1.0

@@ -82,7 +82,8 @@ class CallContext:
         except ExpressionError as error:
             if not self.secrets.used:
                 raise call_errors.expression(str(error)) from error
-            # jq quotes values in its messages, and cuts them: no mask would find the secret.
+            # Leave out the message of jq: it quotes values and cuts them, so no mask would find a
+            # secret in it.
             where = f" (in {path})" if path else ""
             raise call_errors.expression(
                 f"it failed; the message is not shown because the call uses a secret{where}"

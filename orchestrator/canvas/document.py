@@ -39,9 +39,9 @@ DSL = "1.0.3"
 VERSION = "1.0.0"
 PREFIX = "canvas-"
 
-#: So many like calls in a row become a loop.
+#: Number of like calls in a row from which they become a loop.
 LONG_ROW = 8
-#: Members of a group that run at once.
+#: Largest number of members of a group that run at the same time.
 CONCURRENCY = 1000
 
 _RESULT = "${ . }"

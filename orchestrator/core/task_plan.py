@@ -72,7 +72,7 @@ class Plan:
         self.compensated_by = compensation_of(task)
         self.on_lost = LostAttemptPolicy(task.metadata)
         self.extensions: tuple[Extension, ...] | None = None
-        #: What the task's kind derives for itself.
+        #: The part of the plan that only the code of the task's kind reads and writes.
         self.kind_plan: Any = None
 
 

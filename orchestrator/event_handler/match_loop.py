@@ -33,7 +33,8 @@ class EventHandler:
     dispatcher: TaskDispatcher
     #: The largest input of collected events, in bytes.
     max_payload: int = 1 << 20
-    #: Broadcast events of so many seconds before its opening are offered to a listener, too.
+    #: Age in seconds, at the opening of a listener, up to which earlier broadcast events are
+    #: offered to it.
     look_back: float = 5.0
 
     def match(self, namespace: str) -> None:

@@ -30,16 +30,18 @@ log = get_logger(__name__)
 #: Largest number of deliveries that one process sends at once, in total and per subscription.
 MAX_CONCURRENT = 16
 MAX_PER_SUBSCRIBER = 4
-#: A namespace that has so many gets no more; with those of one claim it has up to eleven.
+#: A namespace with this many deliveries at once gets no further claim. The last claim may exceed
+#: the limit: up to eleven.
 MAX_PER_NAMESPACE = 8
-#: Of subscriptions whose last try failed.
+#: Largest number of deliveries at once to subscriptions whose last try failed.
 MAX_FAILING = 4
 #: Seconds until a request times out, and until an unrecorded delivery is sent by another beat.
 REQUEST_TIMEOUT = 15.0
 LEASE = 60.0
 #: Longest time between two polls, and the wait while Postgres is away, in seconds.
 POLL_INTERVAL, OUTAGE_DELAY = 5.0, 0.5
-#: A subscription is disabled after so many failures in a row, over at least so many seconds.
+#: A subscription is disabled after this many failures in a row, if they extend over at least this
+#: many seconds.
 MAX_FAILURES, MIN_FAILING_TIME = 50, 3600.0
 
 STRUCTURED = "application/cloudevents+json"

@@ -21,14 +21,14 @@ from orchestrator.expressions import EvaluatorUnavailable, ExpressionError
 from orchestrator.expressions.evaluator import RunProgram
 from orchestrator.expressions.sandbox import ProgramOutcome
 
-#: A transition that has used so many seconds of CPU in the sandbox, or has taken so many seconds,
-#: runs no further item of its agenda.
+#: Seconds of CPU in the sandbox, and seconds in total, after which a transition runs no further
+#: item of its agenda.
 TRANSITION_CPU, TRANSITION_SECONDS = 0.5, 1.0
 #: Seconds of CPU that the expressions of one agenda item may use; then they fail.
 ITEM_CPU = 3.0
 #: Seconds of CPU that a decision may use under the row lock; see `evaluate_under_lock`.
 LOCKED_CPU = 1.0
-#: A decision that has taken so many seconds takes a lease, so that no other process begins it.
+#: Seconds after which a decision takes a lease, so that no other process begins it.
 LONG = 0.02
 
 

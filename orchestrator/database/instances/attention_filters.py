@@ -76,7 +76,7 @@ _STUCK = (
 )
 _RETRYING = _Source("x.instance_id", "orchestrator.timers x", "x.kind = 'retry'")
 
-#: What a person should look at.
+#: States of an instance that need a person, with the rows that show each.
 ATTENTION: Mapping[str, tuple[_Source, ...]] = {
     "stuck": _STUCK,
     "dead_letter": (
@@ -92,7 +92,7 @@ ATTENTION: Mapping[str, tuple[_Source, ...]] = {
     ),
     "retrying": (_RETRYING,),
 }
-#: What instances wait for.
+#: What an instance can wait for, with the rows that show it.
 WAITING_FOR: Mapping[str, tuple[_Source, ...]] = {
     "task": (
         _Source("x.instance_id", "orchestrator.attempts x", "x.state = 'ready'"),
@@ -110,7 +110,7 @@ WAITING_FOR: Mapping[str, tuple[_Source, ...]] = {
     ),
 }
 _ALL = {**WAITING_FOR, **ATTENTION}
-#: Those that an instance has because a sub-workflow that it awaits has them.
+#: An instance also has these if a sub-workflow that it awaits has them.
 _INHERITED = frozenset({"stuck"})
 
 

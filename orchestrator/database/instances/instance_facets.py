@@ -18,7 +18,7 @@ from orchestrator.database.instances.instance_filters import (
 )
 from orchestrator.database.keyset_pages import IndexLevel, Scope, level_combinations, matching_ids
 
-#: Up to how many instances of one value are counted.
+#: Largest number of instances counted for one value.
 MOST = 1000
 #: Most values of a facet.
 MOST_VALUES = 20

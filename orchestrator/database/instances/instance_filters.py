@@ -160,7 +160,7 @@ def _unattended(attended: Attended) -> Condition:
     return "id <> all(%(attended)s::uuid[])", {"attended": list(ids)}
 
 
-#: What only open instances have.
+#: Filters that only open instances can pass.
 _OF_OPEN = frozenset({*WAITING_FOR, "stuck", "retrying"})
 
 

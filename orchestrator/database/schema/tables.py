@@ -61,7 +61,7 @@ workflows = Table(
     #: SHA-256 of the document in canonical form: the same document again is no change.
     Column("digest", Text, nullable=False),
     Column("document", JSON, nullable=False),
-    #: What was sent, byte for byte, with its media type.
+    #: The document as it was sent, byte for byte, with its media type.
     Column("source", Text, nullable=False),
     Column("media_type", Text, nullable=False),
     Column("warnings", JSON),
@@ -133,7 +133,7 @@ instances = Table(
         "id",
         postgresql_where=text("started_at is not null"),
     ),
-    #: Those that started long after their creation: the others are found where that is.
+    #: Instances that started long after their creation. The index by creation finds the others.
     Index(
         "instances_late_ix",
         "namespace",
@@ -287,7 +287,7 @@ attempts = Table(
         "id",
         postgresql_where=text("state = 'ready'"),
     ),
-    #: Those of them that stand at the broker: to know whether they are many.
+    #: Ready attempts whose message was published, to see whether an instance has many.
     Index(
         "attempts_published_ix",
         "instance_id",
@@ -299,13 +299,13 @@ attempts = Table(
         text("published_at nulls first"),
         postgresql_where=text("state = 'ready'"),
     ),
-    #: Those whose message is known to be gone: to hand them on to a worker that can run them.
+    #: Ready attempts whose message was refused, to publish them for a worker that can run them.
     Index(
         "attempts_refused_ix",
         "refused_at",
         postgresql_where=text("state = 'ready' and refused_at is not null"),
     ),
-    #: What was claimed lately, at next to no cost for each claim.
+    #: Recent claims. A BRIN index costs a claim almost nothing.
     Index("attempts_claimed_at_ix", "claimed_at", postgresql_using="brin"),
     Index(
         "attempts_claimed_ix",
@@ -571,7 +571,7 @@ subscriptions = Table(
     #: active, paused or disabled; and why it was disabled.
     Column("state", Text, nullable=False, server_default="active"),
     Column("reason", Text),
-    #: Failed sendings in a row, and since when.
+    #: Failed deliveries in a row, and since when.
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("failing_since", Time),
     _now(),
@@ -820,11 +820,11 @@ schedules = Table(
     Column("version", Text, nullable=False),
     Column("timing", JSON, nullable=False),
     Column("policy", JSON, nullable=False),
-    #: From when `every` counts.
+    #: The time from which the intervals of `every` count.
     Column("anchor", Time, nullable=False),
     #: The first due time that is not handled yet.
     Column("next_due", Time),
-    #: When that one fires: with its jitter.
+    #: The time at which `next_due` fires: with its jitter.
     Column("next_fire_at", Time),
     #: The instance that it started last.
     Column("last_instance_id", Id),

@@ -77,7 +77,7 @@ def claim_next_wave(
     )
 
 
-#: In all of these the clock is read once, in a subselect: a volatile function in the condition
+#: The queries below read the clock once, in a subselect: a volatile function in the condition
 #: itself would prevent the use of any index.
 
 #: How far back claims are read, in seconds; also the longest time until an attempt is republished.

@@ -46,7 +46,7 @@ class Process:
         self._supervisor = supervisor
         self._changed = supervisor.changed
         self._pid: int | None = None
-        #: Whether it has ended for good.
+        #: Whether it has ended and is not started again.
         self.ended = False
         self._spawned = self._started = self._log_size()
         #: Begin and end of the log of the latest start that has ended, as offsets.

@@ -19,7 +19,7 @@ from typing import Any
 #: Largest number of processes or threads of one worker; more are refused at its start.
 SLOTS = 1024
 
-#: What each process counts; the worker's statistics show the sums.
+#: The counters of each process; the statistics of the worker show their sums.
 COUNTERS = ("claimed", "refused", "continued", "left_to_lease")
 
 _FLAGS = 64

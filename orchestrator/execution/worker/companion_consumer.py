@@ -57,7 +57,7 @@ class CompanionConsumer:
                 if companion is not None:
                     tasks.add_queue(companion)
                     order.append(companion.name)
-        # A companion stands next to its queue: kombu asks Redis in this order.
+        # Put each companion directly beside its queue: kombu asks Redis for messages in this order.
         queues = {queue.name: queue for queue in tasks.queues}
         names = filter(self._is_ours, order) if self._steps_only else order
         tasks.queues = [queues[name] for name in dict.fromkeys(names)]
