@@ -23,6 +23,7 @@ from api.resources import (
     dead_letters,
     event_stream,
     events,
+    feed,
     graphs,
     health,
     history,
@@ -37,6 +38,7 @@ from api.resources import (
     wait_reasons,
     workflows,
 )
+from api.shared.change_feed import ChangeFeed
 from api.shared.gauge_cache import Gauges
 from api.shared.hint_sender import Hints
 from api.shared.instance_waiters import STREAMS, WAITS, Waiters
@@ -64,6 +66,7 @@ RESOURCES = (
     bulk_operations,
     schedules,
     event_stream,
+    feed,
     events,
     subscriptions,
     system_overview,
@@ -122,6 +125,7 @@ def create_app(
         limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
         validators=Validators(described.spec.to_dict),
         feed=Feed(services.database),
+        changes=ChangeFeed(services.database),
         waiters=Waiters(services.database, waits, streams, shares=authenticate),
         gauges=Gauges(services.database, settings.lease),
         series=series or services.meter.read,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.http.authentication import Authenticator, Caller
     from api.http.body_validators import Validators
     from api.http.rate_limiter import RateLimiter
+    from api.shared.change_feed import ChangeFeed
     from api.shared.gauge_cache import Gauges
     from api.shared.hint_sender import Hints
     from api.shared.instance_waiters import Waiters
@@ -42,6 +43,7 @@ class AppState:
     validators: Validators
     waiters: Waiters
     feed: Feed
+    changes: ChangeFeed
     gauges: Gauges
     series: Callable[[], Iterable[Series]]
     presence: Presence
@@ -50,6 +52,7 @@ class AppState:
         """Answer the waiting requests, send the queued hints, then close all connections."""
         self.waiters.close()
         self.feed.close()
+        self.changes.close()
         self.hints.close()
         self.presence.close()
         self.services.close()

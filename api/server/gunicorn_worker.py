@@ -14,6 +14,7 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from api.http import problem_types
+from api.http.handed_over import HandedOver
 from api.http.problem_types import ProblemType
 from api.http.slow_request import SlowRequest
 from api.server.request_threads import RequestThreads
@@ -44,6 +45,8 @@ class Connection(TConn):  # type: ignore[misc]  # it has no types
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.deadline = 0.0
+        #: Whether another thread writes to a duplicate of the socket.
+        self.handed_over = False
         # A client that does not read its answer must not block a thread for ever.
         self.sock.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", WRITE_TIMEOUT, 0)
@@ -55,6 +58,13 @@ class Connection(TConn):  # type: ignore[misc]  # it has no types
         unreader = self.parser.unreader
         if not isinstance(unreader.chunk, partial):
             unreader.chunk = partial(self._chunk, unreader.chunk)
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Close the connection; of one that was handed over only our end of it."""
+        if self.handed_over:
+            self.sock.close()
+        else:
+            super().close(*args, **kwargs)
 
     def _chunk(self, read: Any, *args: Any, **kwargs: Any) -> bytes:
         remaining = self.deadline - clock.monotonic()
@@ -106,6 +116,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             if keep_alive is not True or not self.alive or not self._follows(conn):
                 return keep_alive
 
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Serve a request. A connection that its answer has handed over is done here."""
+        try:
+            return super().handle_request(req, conn)
+        except HandedOver:
+            conn.handed_over = True
+            return False
+
     def _follows(self, conn: Connection) -> bool:
         """Whether the next request comes at once. Do not wait if other requests need a thread."""
         if conn.parser.unreader.buf.getvalue():
@@ -154,6 +172,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         if state:
             state.waiters.release()
             state.feed.release()
+            state.changes.release()
 
     def _state(self) -> Any:
         app = getattr(self, "wsgi", None)
