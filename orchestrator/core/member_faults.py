@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from orchestrator.core import withdrawal
 from orchestrator.core.draft_nodes import Node
-from orchestrator.core.model import Json, Status
+from orchestrator.core.model import Json, Status, Step
 from orchestrator.core.task_kinds import StepFaulted
 from orchestrator.core.task_plan import is_parallel
 from orchestrator.core.transition_draft import Draft
@@ -49,21 +49,33 @@ def mark_stopped(draft: Draft, node: Node, run: int) -> list[Node]:
     """Mark a faulted step and all that has not completed in it as stopped in this run, so that a
     retry restarts that and nothing else. Return the faulted steps that have no such step inside."""
     node.set_state(stopped=run)
-    unfinished = [child for child in _newest(draft, node) if child.status is not Status.COMPLETED]
+    unfinished = _unfinished(draft, node)
     if not unfinished:
         return [node] if node.status is Status.FAULTED else []
     return [origin for child in unfinished for origin in mark_stopped(draft, child, run)]
 
 
-def _newest(draft: Draft, node: Node) -> list[Node]:
+#: Kinds of steps that have no steps inside, unless a call is one of a function.
+_WITHOUT_CHILDREN = frozenset({"call", "emit", "raise", "run", "set", "switch", "wait"})
+
+
+def _unfinished(draft: Draft, node: Node) -> list[Node]:
     """Return the newest child of each track of a parallel container, or the newest one of another
-    container, without those of the handler."""
-    saved = draft.need("children", node.id) if node.original is not None else []
-    children = [draft.adopt(step) for step in saved]
+    container, without those of the handler and without completed ones."""
+    if node.original is None:
+        saved: list[Step] = []
+    elif node.kind in _WITHOUT_CHILDREN and not node.open_children:
+        return []
+    else:
+        saved = draft.need("children", node.id)
+    children: list[Node | Step] = [draft.nodes.get(step.id, step) for step in saved]
     children += [new for new in draft.new if new.parent == node.id]
     handler, parallel = node.reference + "/catch/", is_parallel(draft.plan_of(node).task)
-    newest: dict[int | None, Node] = {}
+    newest: dict[int | None, Node | Step] = {}
     for child in sorted(children, key=lambda child: child.id):
         if not child.reference.startswith(handler) and child.compensates is None:
             newest[child.index if parallel else None] = child
-    return list(newest.values())
+    # The children were loaded in part only: those that change are loaded again, as a whole.
+    return [
+        draft.node(child.id) for child in newest.values() if child.status is not Status.COMPLETED
+    ]

@@ -445,6 +445,14 @@ def test_expired_steps_are_revoked(running: Canvases) -> None:
         running.get(running.tasks.add.s(1, 1).set(queue="nobody", expires=0.5))
 
 
+@pytest.mark.slow
+def test_a_time_limit_ends_the_attempt(running: Canvases, tag: str) -> None:
+    t = running.tasks
+    with pytest.raises(celery.exceptions.TimeLimitExceeded):
+        running.get(chain(t.add.s(1, 1), t.wait.si(tag).set(time_limit=1), t.note.si(tag, "after")))
+    assert running.notes(tag) == []
+
+
 def test_always_eager_is_refused_for_now(running: Canvases) -> None:
     app = running.tasks.add.app
     app.conf.task_always_eager = True

@@ -113,6 +113,8 @@ class Documents:
         body: Body = {"fork": {"branches": branches, "compete": self.random.random() < 0.4}}
         if body["fork"]["compete"] and self.random.random() < 0.5:
             body["metadata"] = {"rollback": True}
+        elif not body["fork"]["compete"] and self.random.random() < 0.4:
+            body["metadata"] = {"onMemberFault": "finish"}
         return body
 
     def loop(self, depth: int) -> Body:
@@ -120,6 +122,8 @@ class Documents:
         body: Body = {"for": {"in": str(items)}, "do": self.tasks(depth + 1, most=2)}
         if self.random.random() < 0.5:
             body["metadata"] = {"concurrency": self.random.randint(1, 3)}
+            if self.random.random() < 0.4:
+                body["metadata"]["onMemberFault"] = "finish"
         return body
 
     def block(self, depth: int) -> Body:
@@ -134,6 +138,8 @@ class Documents:
         if self.random.random() < 0.5:
             catch["do"] = self.tasks(depth + 1, most=2)
         metadata = {"rollback": True} if self.random.random() < 0.4 else {}
+        if self.random.random() < 0.2:
+            metadata["rethrow"] = True
         return {"try": self.tasks(depth + 1), "catch": catch, "metadata": metadata}
 
 
