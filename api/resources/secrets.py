@@ -29,6 +29,8 @@ from orchestrator import json_codec
 from orchestrator.database.access import audit_queries, secret_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
+from orchestrator.database.events import subscription_queries
+from orchestrator.secrets import webhook_secrets
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import is_name
 
@@ -97,7 +99,7 @@ def delete(query: dict[str, Any], name: str) -> Response:
 @blueprint.route("/-/rotate", methods=["POST"], role=Role.ADMIN)
 @blueprint.answers(200, RotatedSecretsSchema)
 def rotate() -> Response:
-    """Encrypt every secret with the newest key
+    """Encrypt every secret with the newest key, those of webhooks too
 
     After that the older keys can be removed from the setting.
     """
@@ -106,6 +108,10 @@ def rotate() -> Response:
 
 def _rotate(cipher: SecretCipher, cursor: Transaction) -> RecordedAnswer:
     rotated, unreadable = secret_queries.reencrypt_all(cursor, scope(), cipher.reencrypt)
+    webhooks, unreadable_webhooks = subscription_queries.reencrypt_all(
+        cursor, scope(), partial(webhook_secrets.reencrypted, cipher)
+    )
+    rotated, unreadable = rotated + webhooks, unreadable + unreadable_webhooks
     audit_queries.write(
         cursor, audit_entry("secret.rotate", rotated=rotated, unreadable=len(unreadable))
     )

@@ -34,6 +34,7 @@ from orchestrator.database.events import delivery_queries, subscription_queries
 from orchestrator.database.events.delivery_queries import DeliveryRow
 from orchestrator.database.events.subscription_queries import SubscriptionRow
 from orchestrator.ids import new_id
+from orchestrator.secrets import webhook_secrets
 
 blueprint = Resource(
     "subscriptions",
@@ -41,6 +42,11 @@ blueprint = Resource(
     url_prefix="/v1/subscriptions",
     description="Receivers of events.",
 )
+
+
+def _stored(row: SubscriptionRow, secret: str | None) -> str | None:
+    cipher = state().services.cipher
+    return secret and webhook_secrets.stored(cipher, row.namespace, row.id, secret)
 
 
 @blueprint.route("", methods=["POST"])
@@ -61,7 +67,7 @@ def make(body: dict[str, Any]) -> Response:
     secret = webhook_secret(body["webhook"]) if "webhook" in body else None
 
     def put(cursor: Transaction) -> RecordedAnswer:
-        subscription_queries.put(cursor, row, secret)
+        subscription_queries.put(cursor, row, _stored(row, secret))
         audit_queries.write(cursor, audit_entry("subscription.create", namespace, row.id))
         created = subscription_queries.get(cursor, row.id, scope())
         assert created is not None  # noqa: S101  it was inserted just now
@@ -126,7 +132,7 @@ def change(body: dict[str, Any], id: str) -> Response:
             secret = webhook_secret(body["webhook"]) if "secret" in body["webhook"] else None
         if "state" in body:
             changed = replace(changed, state=body["state"], reason=None)
-        subscription_queries.change(cursor, changed, secret)
+        subscription_queries.change(cursor, changed, _stored(row, secret))
         delivery_queries.announce(cursor)
         audit_queries.write(cursor, audit_entry("subscription.change", row.namespace, row.id))
         answer = _subscription_json(_find(cursor, id))

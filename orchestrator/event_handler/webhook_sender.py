@@ -24,6 +24,8 @@ from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.outbound import OutboundClient, OutboundError
+from orchestrator.secrets import webhook_secrets
+from orchestrator.secrets.encryption import DecryptionFailed, EncryptionKeyMissing, SecretCipher
 
 log = get_logger(__name__)
 
@@ -61,7 +63,9 @@ class WebhookSender:
         direct_url: str,
         outbound: OutboundClient,
         meter: Meter | None = None,
+        cipher: SecretCipher | None = None,
     ) -> None:
+        self._cipher = cipher or SecretCipher()
         self._meter = meter or Meter()
         self._database = database
         self._outbound = outbound
@@ -159,8 +163,15 @@ class WebhookSender:
         jitter = random.random()  # noqa: S311  no secret
         if claimed.event is None:
             return None, Verdict(False, error="the event has been deleted")
+        try:
+            secret = webhook_secrets.opened(
+                self._cipher, claimed.namespace, claimed.subscription, claimed.secret
+            )
+        except (EncryptionKeyMissing, DecryptionFailed) as error:
+            wait = backoff(claimed.attempt, jitter)
+            return None, Verdict(False, wait, error=f"its secret: {type(error).__name__}")
         body = json_codec.encode(claimed.event)
-        signed = headers(claimed.secret, claimed.id, int(clock.now().timestamp()), body)
+        signed = headers(secret, claimed.id, int(clock.now().timestamp()), body)
         try:
             response = self._outbound.send(
                 "POST",

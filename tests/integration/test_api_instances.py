@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import clock
+from orchestrator.database.connection import database as database_module
 from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
@@ -139,6 +140,22 @@ def test_a_business_id_is_unique_in_its_namespace(shop: Api):
         "/0/business_id", "/1/business_id", "/2/business_id",
     ]  # fmt: skip
     assert shop.content()["instances"] == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+def test_the_input_of_a_refused_start_is_no_statement_of_an_error(shop: Api, headers, monkeypatch):
+    """Postgres logs the statement of each error, with all that is in it."""
+    shop.start(business_id="o-1")
+    errors: list[BaseException] = []
+    real = database_module.translated
+
+    def translated(error: Any) -> Exception:
+        errors.append(error)
+        return real(error)
+
+    monkeypatch.setattr(database_module, "translated", translated)
+    answer = shop.post("/v1/instances", json={**START, "business_id": "o-1"}, headers=headers)
+    assert (answer.status_code, errors) == (409, [])
 
 
 def test_a_taken_business_id_says_when_it_becomes_free(shop: Api):

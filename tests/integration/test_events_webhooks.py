@@ -16,11 +16,14 @@ import pytest
 
 from orchestrator.bootstrap import Services
 from orchestrator.core.model import Json
-from orchestrator.database.events import delivery_claims, event_queries
+from orchestrator.database.events import delivery_claims, event_queries, subscription_queries
+from orchestrator.database.keyset_pages import Scope
 from orchestrator.event_handler import standard_webhooks, webhook_sender
 from orchestrator.event_handler.webhook_sender import WebhookSender
 from orchestrator.ids import new_id
 from orchestrator.outbound import OutboundClient
+from orchestrator.secrets import encryption, webhook_secrets
+from orchestrator.secrets.encryption import SecretCipher
 from tests.support.api import Api, document, problem
 from tests.support.events import event
 from tests.support.http_stub import Answer, Request, Stub
@@ -505,3 +508,42 @@ def test_what_is_no_subscription_is_refused(untouched: Api, row: str):
     answer = untouched.post("/v1/subscriptions", json=body)
     assert (answer.status_code, problem(answer)) == (422, "invalid-request")
     assert untouched.content() == before
+
+
+def stored_secret(street: Street, id: str) -> str:
+    ((text,),) = street.api.all("select secret from orchestrator.subscriptions where id = %s", id)
+    return str(text)
+
+
+def test_a_webhooks_secret_is_encrypted_where_there_is_a_key(street: Street):
+    old, key, id = encryption.new_key(), encryption.new_key(), new_id()
+    cipher = SecretCipher((old,))
+    text = webhook_secrets.stored(cipher, NAMESPACE, id, SECRET)
+    assert SECRET not in text
+    assert webhook_secrets.opened(cipher, NAMESPACE, id, text) == SECRET
+    with pytest.raises(encryption.DecryptionFailed):  # copied to another subscription
+        webhook_secrets.opened(cipher, NAMESPACE, new_id(), text)
+    assert webhook_secrets.opened(SecretCipher((key,)), NAMESPACE, id, SECRET) == SECRET
+    both = SecretCipher((key, old))
+    again = webhook_secrets.reencrypted(both, NAMESPACE, id, text)
+    assert webhook_secrets.opened(SecretCipher((key,)), NAMESPACE, id, again) == SECRET
+
+
+def test_what_is_sent_is_signed_with_an_encrypted_secret(street: Street, database_url: str):
+    cipher = SecretCipher((encryption.new_key(),))
+    with Stub(lambda _: Answer(200)) as receiver:
+        id = street.subscribe(receiver.url)
+        rotated = subscription_queries.reencrypt_all(
+            street.services.database, Scope(), partial(webhook_secrets.reencrypted, cipher)
+        )
+        assert rotated == (1, [])
+        assert stored_secret(street, id).startswith(webhook_secrets.PREFIX)
+        street.send(event("1"))
+        street.office.start()  # it has no key
+        street.until(lambda: "EncryptionKeyMissing" in (street.deliveries(id)[0]["error"] or ""))
+        street.office._cipher = cipher
+        street.hurry(1e6)
+        street.until(lambda: len(receiver.requests) == 1)
+        standardwebhooks.Webhook(SECRET).verify(
+            receiver.requests[0].body, dict(receiver.requests[0].headers)
+        )

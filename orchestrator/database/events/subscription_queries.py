@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
 from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 from orchestrator.json_codec import dumps
+from orchestrator.secrets.encryption import DecryptionFailed
 
 ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
 
@@ -127,6 +128,36 @@ def _values(row: SubscriptionRow, secret: str | None) -> dict[str, Any]:
         "reason": row.reason,
         "secret": secret,
     }
+
+
+def reencrypt_all(
+    session: Session, scope: Scope, encrypt: Callable[[str, str, str], str]
+) -> tuple[int, list[list[str]]]:
+    """Encrypt the secret of every webhook again: `encrypt(namespace, id, text)`. Return how many
+    were, and ``[namespace, id]`` of those that no key decrypts."""
+    condition, params = scope.condition("namespace") or ("true", {})
+    rows = session.all(
+        f"""
+        select namespace, id::text, secret from orchestrator.subscriptions
+        where secret is not null and {condition}
+        order by namespace, id
+        """,
+        dict(params),
+    )
+    rotated, unreadable = 0, []
+    for namespace, id, text in rows:
+        try:
+            encrypted = encrypt(namespace, id, text)
+        except DecryptionFailed:
+            unreadable.append([namespace, id])
+            continue
+        updated = session.all(
+            "update orchestrator.subscriptions set secret = %s where id = %s and secret = %s"
+            " returning 1",
+            (encrypted, id, text),
+        )
+        rotated += len(updated)
+    return rotated, unreadable
 
 
 def remove(transaction: Transaction, id: str) -> None:

@@ -46,6 +46,7 @@ class StartOutcome(StrEnum):
     OUTDATED = "outdated"
     REPEATED = "seen"
     IN_FLIGHT = "in_flight"
+    TAKEN = "taken"
 
 
 class BusinessIdTaken(Conflict):
@@ -85,6 +86,8 @@ def start(
         raise
     assert row is not None  # noqa: S101  a function's call has a row
     outcome = StartOutcome(row[0])
+    if outcome is StartOutcome.TAKEN:
+        raise BusinessIdTaken
     if outcome is StartOutcome.STARTED:
         _set_marks(session, [new for new in starts if new.heard_from is not None])
     return outcome

@@ -91,7 +91,9 @@ class Scheduler(celery.beat.Scheduler):
         outbound = OutboundClient(
             settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, MAX_RESPONSE
         )
-        self._webhooks = WebhookSender(database, settings.direct_url, outbound, meter)
+        self._webhooks = WebhookSender(
+            database, settings.direct_url, outbound, meter, self._services.cipher
+        )
         self._last_round = self._last_success = monotonic()
         self._delays: Iterator[float] | None = None
         self._probes: Probes | None = None

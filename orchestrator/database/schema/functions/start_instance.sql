@@ -18,6 +18,12 @@ begin
   then
     return 'outdated';
   end if;
+  if p_business is not null and exists (
+    select from orchestrator.instances i
+     where i.namespace = w.namespace and i.business_id = p_business)
+  then
+    return 'taken';
+  end if;
   insert into orchestrator.instances (
     id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at, engine,
     heard_from)

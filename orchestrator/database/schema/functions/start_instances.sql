@@ -4,8 +4,10 @@
 --   outdated   a workflow was removed, or has a newer version than the newest known to the caller
 --   seen       the idempotency key has an answer already
 --   in_flight  another request with the same idempotency key is being answered now
--- Each hears the events numbered from now on (`heard_from`). A business_id in use raises
--- unique_violation.
+--   taken      another instance has the business_id
+-- Each hears the events numbered from now on (`heard_from`). A business_id that another transaction
+-- takes at the same moment raises unique_violation. Postgres logs the statement of each error, with
+-- its input: so the check comes first.
 create or replace function orchestrator.start_instances(
   p_workflow uuid[], p_newest boolean[], p_id uuid[], p_business text[], p_input json[],
   p_labels jsonb[], p_due timestamptz[], p_at timestamptz, p_data json,
@@ -33,6 +35,23 @@ begin
     if not pg_try_advisory_xact_lock(hashtextextended(p_scope || ' ' || p_key, 0)) then
       return 'in_flight';
     end if;
+  end if;
+  if cardinality(array_remove(p_business, null)) > 0 then
+    if p_key is not null and exists (
+      select from orchestrator.idempotency_records r where r.scope = p_scope and r.key = p_key)
+    then
+      return 'seen';
+    end if;
+    if exists (
+      select from unnest(p_workflow, p_business) as a(workflow, business)
+        join orchestrator.workflows w on w.id = a.workflow
+        join orchestrator.instances i
+          on i.namespace = w.namespace and i.business_id = a.business)
+    then
+      return 'taken';
+    end if;
+  end if;
+  if p_key is not null then
     insert into orchestrator.idempotency_records (scope, key, digest, status, headers, body)
     values (p_scope, p_key, p_digest, p_status, p_headers, p_body)
     on conflict do nothing;
