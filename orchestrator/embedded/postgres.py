@@ -20,14 +20,15 @@ from typing import IO
 import psycopg2
 
 from orchestrator.embedded.binaries import postgres_bin
+from orchestrator.embedded.machine import this_machine
 from orchestrator.embedded.server import HOST, Server
 from orchestrator.embedded.supervisor import Process, Supervisor
 from orchestrator.embedded.system_user import Account, account_for
 from orchestrator.errors import ConfigurationError
 
 USER = "orchestrator"
-#: The path by which Postgres reaches its cluster without reading the folders above it.
-HERE = "/proc/self/cwd"
+#: The path by which Postgres reaches its cluster, from inside of it.
+HERE = this_machine().WORKING_DIRECTORY
 
 #: Parameters for a laptop. Those that affect durability keep Postgres' defaults.
 DEFAULTS: Mapping[str, str] = {
@@ -119,7 +120,7 @@ class Postgres(Server):
                 [
                     str(self._binaries / "initdb"),
                     *INITDB,
-                    f"--pwfile=/proc/self/fd/{password.fileno()}",
+                    f"--pwfile=/dev/fd/{password.fileno()}",
                     "--sync-method=fsync" if self.fsync else "--no-sync",
                 ],
                 cwd=fresh,

@@ -26,9 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from orchestrator.embedded.machine import this_machine
 from orchestrator.embedded.supervisor import subreaper_process
 from orchestrator.embedded.supervisor.process import Process, ProcessFailed
-from orchestrator.errors import ConfigurationError
 
 
 class Supervisor:
@@ -38,9 +38,12 @@ class Supervisor:
     ``{"event": "started" | "exited" | "failed", "name": ..., "pid" | "code" | "error": ...}``.
     """
 
-    def __init__(self, on_event: Callable[[Mapping[str, Any]], None] | None = None) -> None:
-        if sys.platform != "linux":
-            raise ConfigurationError("processes are supervised on Linux only")
+    def __init__(
+        self,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        system: Path | None = None,
+    ) -> None:
+        """`system`: the file with what the subreaper asks of this system; None chooses it."""
         self.processes: dict[str, Process] = {}
         self.changed = threading.Condition(threading.RLock())
         self._on_event = on_event
@@ -54,6 +57,7 @@ class Supervisor:
                     subreaper_process.__file__,
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    str(system or this_machine().PROCESSES),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

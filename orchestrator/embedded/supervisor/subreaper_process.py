@@ -1,11 +1,13 @@
 """The subreaper: a small process between a parent and the processes that it starts.
 
-Run as ``python -I -S subreaper_process.py SOCKET PARENT``. It is one file that imports nothing of
-ours, so that it needs little memory and starts fast. It guarantees:
+Run as ``python -I -S subreaper_process.py SOCKET PARENT SYSTEM``. It imports nothing of ours but
+the file SYSTEM (`linux_processes`, `macos_processes`), so that it needs little memory and starts
+fast. It guarantees on Linux:
 
 - **No process outlives the parent**, however the parent ends. The kernel signals the
   subreaper when the *thread* that started it ends (PR_SET_PDEATHSIG). The process has ended only
-  if the parent id has changed too. An end of file on the socket means the same.
+  if the parent id has changed too. An end of file on the socket means the same; on macOS it is
+  the only sign.
 - **No process outlives the subreaper.** Each process has its own death signal. It is set after
   the change of user (which clears it); a subreaper that died before is noticed by its id.
 - **No child of a process outlives that process.** The subreaper becomes the parent of orphaned
@@ -22,8 +24,8 @@ Both sides exchange lines of JSON. In: ``{"do": "spawn", "name", "argv", "env", 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
+import importlib.util
 import json
 import os
 import select
@@ -33,9 +35,6 @@ import sys
 import time
 from typing import Any, NoReturn
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-
 #: Sent by the kernel to the subreaper when the thread that started it has ended.
 PARENT_GONE = signal.SIGUSR1
 
@@ -43,8 +42,6 @@ PARENT_GONE = signal.SIGUSR1
 SHORT_LIFE = 10.0
 #: Longest pause before a restart, in seconds.
 LONGEST_WAIT = 5.0
-
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 class SupervisedChild:
@@ -79,8 +76,9 @@ class SupervisedChild:
 class Subreaper:
     """Starts, watches and stops processes until its parent ends or closes the socket."""
 
-    def __init__(self, parent: socket.socket, parent_pid: int) -> None:
+    def __init__(self, parent: socket.socket, parent_pid: int, system: Any) -> None:
         self.parent = parent
+        self.system = system
         self.parent_pid = parent_pid
         self.children: dict[str, SupervisedChild] = {}
         self.closing = False
@@ -88,12 +86,12 @@ class Subreaper:
 
     def run(self) -> None:
         """Run until the parent has ended and all processes have ended."""
-        wake, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        wake, wakeup = self.system.pipe(blocking=False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, PARENT_GONE, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        _prctl(PR_SET_PDEATHSIG, PARENT_GONE, 0, 0, 0)
+        self.system.adopt_orphans()
+        self.system.signal_at_parents_end(PARENT_GONE)
         self._on_signal(PARENT_GONE, None)
         poll = select.poll()
         poll.register(wake, select.POLLIN)
@@ -102,7 +100,7 @@ class Subreaper:
             self._reap()
             timeout = self._run_due()
             if self.closing and all(child.ended for child in self.children.values()):
-                if not _children():
+                if not self.system.children():
                     return
                 self._sweep()
             for ready, _ in poll.poll(timeout):
@@ -151,7 +149,7 @@ class Subreaper:
     def _start(self, child: SupervisedChild) -> None:
         child.again_at, child.started = None, time.monotonic()
         try:
-            child.pid = _spawn(child.order)
+            child.pid = _spawn(child.order, self.system)
         except OSError as error:
             child.restart = False
             self._send_event(event="failed", name=child.name, error=str(error))
@@ -172,22 +170,16 @@ class Subreaper:
         """Collect exit statuses, and kill what an ended process left behind."""
         mine = {child.pid: child for child in self.children.values() if child.pid}
         found = False
-        while (status := _peek()) is not None:
+        for pid, status in self.system.ended_children(mine, _kill_group):
             found = True
-            child = mine.get(status.si_pid)
-            if child:
-                # Kill the group before waitpid frees the id: after that another process group could
-                # have the id.
-                _kill_group(status.si_pid)
-            _, wait_status = os.waitpid(status.si_pid, 0)
-            if child:
-                self._on_exit(child, os.waitstatus_to_exitcode(wait_status))
+            if pid in mine:
+                self._on_exit(mine[pid], os.waitstatus_to_exitcode(status))
         if found:
             self._sweep()
 
     def _sweep(self) -> None:
         """Kill orphaned descendants: their parent has ended, the subreaper is their parent now."""
-        for orphan in _children() - {child.pid for child in self.children.values()}:
+        for orphan in self.system.children() - {child.pid for child in self.children.values()}:
             os.kill(orphan, signal.SIGKILL)
 
     def _on_exit(self, child: SupervisedChild, code: int) -> None:
@@ -232,17 +224,17 @@ class Subreaper:
             self.closing = True  # the parent has ended
 
 
-def _spawn(order: dict[str, Any]) -> int:
+def _spawn(order: dict[str, Any], system: Any) -> int:
     """Start one process and return its id.
 
     Raises:
         OSError: it could not be started, with the reason after the fork.
     """
-    failure, report = os.pipe2(os.O_CLOEXEC)
-    subreaper = os.getpid()
+    failure, report = system.pipe(blocking=True)
+    subreaper, program = os.getpid(), _program(order)
     pid = os.fork()
     if pid == 0:
-        _exec_in_child(order, subreaper, report)
+        _exec_in_child(order, program, subreaper, report, system)
     os.close(report)
     with open(failure, "rb") as file:
         message = file.read()
@@ -252,7 +244,20 @@ def _spawn(order: dict[str, Any]) -> int:
     return pid
 
 
-def _exec_in_child(order: dict[str, Any], subreaper: int, report: int) -> NoReturn:
+def _program(order: dict[str, Any]) -> str:
+    """Return the path of the program. It is searched before the change of user: a search imports
+    modules, which the new user may not be allowed to read."""
+    name: str = order["argv"][0]
+    if "/" not in name:
+        for folder in os.get_exec_path(order["env"]):
+            if os.access(os.path.join(folder, name), os.X_OK):
+                return os.path.join(folder, name)
+    return name
+
+
+def _exec_in_child(
+    order: dict[str, Any], program: str, subreaper: int, report: int, system: Any
+) -> NoReturn:
     """Execute the ordered program in this fork; never returns."""
     try:
         os.setsid()
@@ -267,10 +272,10 @@ def _exec_in_child(order: dict[str, Any], subreaper: int, report: int) -> NoRetu
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
-        _prctl(PR_SET_PDEATHSIG, order["death"], 0, 0, 0)
+        system.signal_at_parents_end(order["death"])
         if os.getppid() != subreaper:
             os._exit(1)
-        os.execvpe(order["argv"][0], order["argv"], order["env"])
+        os.execve(program, order["argv"], order["env"])
     except BaseException as error:  # noqa: BLE001 (the parent receives every error)
         os.write(report, f"{order['argv'][0]}: {error}".encode())
     os._exit(127)
@@ -297,26 +302,10 @@ def _lock_file(path: str) -> None:
     os.set_inheritable(file, True)
 
 
-def _peek() -> os.waitid_result | None:
-    """Return the next ended child without collecting its status; None if there is none."""
-    try:
-        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return None
-
-
 def _kill_group(pid: int) -> None:
     # The group may be empty, or belong to another user by now.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _children() -> set[int]:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-            return {int(pid) for pid in file.read().split()}
-    except FileNotFoundError:
-        return set()  # a kernel without that list: killing process groups must suffice
 
 
 def _drain(pipe: int) -> None:
@@ -325,5 +314,15 @@ def _drain(pipe: int) -> None:
             pass
 
 
+def _system(path: str) -> Any:
+    """Load the functions of this system from their file."""
+    spec = importlib.util.spec_from_file_location("system", path)
+    assert spec is not None  # noqa: S101  it is a file of ours
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 if __name__ == "__main__":
-    Subreaper(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])).run()
+    Subreaper(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), _system(sys.argv[3])).run()
