@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.broker_settings import url_of, without_password
+from orchestrator.broker_settings import is_own_app, url_of, without_password
 from orchestrator.core import Bounds
 from orchestrator.database.access import secret_queries
 from orchestrator.database.connection.database import Database
 from orchestrator.database.connection.database_clock import DatabaseClock
 from orchestrator.database.schema import upgrade
 from orchestrator.database.transitions.state_store import PostgresStore
+from orchestrator.database.workers.announced_routes import AnnouncedRoutes
 from orchestrator.event_handler.match_loop import EventHandler
 from orchestrator.expressions import Evaluator
 from orchestrator.metrics import Meter
@@ -84,7 +85,14 @@ def services(
     POSTGRES.address = _shown(settings.database_url)
     BROKER.address = _shown(url_of(app))
     database = _database(settings, keep, checked)
-    dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
+    dispatcher = TaskDispatcher(
+        app,
+        settings.control_queue,
+        settings.publish_timeout,
+        meter,
+        AnnouncedRoutes(database, settings.lease, settings.default_queue),
+        follows_options=is_own_app(app),
+    )
     evaluator = Evaluator()
     cipher = SecretCipher(settings.secrets_key)
     secrets = _secret_source(settings, cipher)

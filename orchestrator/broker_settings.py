@@ -7,7 +7,7 @@ that they cannot run yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,10 +25,17 @@ if TYPE_CHECKING:
 REDIS = frozenset({"redis", "rediss", "valkey", "valkeys", "sentinel"})
 RABBITMQ = frozenset({"amqp", "amqps", "pyamqp"})
 
+#: Options of kombu's Redis transport that are part of the names of lists: the separator and the
+#: steps of priorities, and a prefix.
+SHARED_OPTIONS = ("sep", "global_keyprefix", "priority_steps")
+
 #: Longest time to connect to a broker, in seconds; a live one answers within milliseconds.
 CONNECT_TIMEOUT = 2.0
 #: Seconds after which a half-open connection is noticed, approximately.
 DEAD_PEER_TIMEOUT = 10
+
+#: The scheduler of our own processes' apps.
+_SCHEDULER = "orchestrator.execution.entry_points.beat_scheduler:Scheduler"
 
 #: Retries of a publisher whose broker refuses it; the beats publish again later.
 PUBLISH_RETRIES = {"max_retries": 1, "interval_start": 0}
@@ -152,13 +159,16 @@ def reach(url: str, timeout: float) -> str:
         return named
 
 
-def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:
+def publishers(
+    app: Celery, timeout: float, announced: Mapping[str, Any] | None = None, limit: int = 4
+) -> ProducerPool:
     """Return producers of messages for the app's broker, independent of the app's own settings.
 
     RabbitMQ confirms each message. A producer waits for its broker for about `timeout` seconds
-    at most. `limit`: largest number of connections."""
+    at most. `announced`: the options of Redis' transport that a user's app has. `limit`: largest
+    number of connections."""
     try:
-        options = broker_settings(url_of(app))["broker_transport_options"]
+        options = with_announced(url_of(app), announced or {})
     except ConfigurationError:  # a transport for tests, such as memory://
         options = {}
     connect: Callable[..., Connection] = app.connection
@@ -166,6 +176,24 @@ def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:
         app.conf.broker_write_url, connect_timeout=timeout, transport_options=options
     )
     return ProducerPool(connection.Pool(limit=limit), limit=limit)
+
+
+def with_announced(url: str, announced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the transport options for the broker at `url`, with those that a user's app has
+    announced, on which all processes must agree on Redis."""
+    options = dict(broker_settings(url)["broker_transport_options"])
+    return {**options, **announced} if is_redis(url) else options
+
+
+def is_own_app(app: Celery) -> bool:
+    """Return whether the app is one of our own processes' (`celery_settings`), not a user's."""
+    return bool(app.conf.beat_scheduler == _SCHEDULER)
+
+
+def shared_options(app: Celery) -> dict[str, Any]:
+    """Return the options of an app on which publishers and workers must agree on Redis."""
+    options = dict(app.conf.broker_transport_options or {})
+    return {name: options[name] for name in SHARED_OPTIONS if options.get(name)}
 
 
 def keep_client(channel: Any) -> None:
@@ -215,7 +243,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "beat_scheduler": "orchestrator.execution.entry_points.beat_scheduler:Scheduler",
+        "beat_scheduler": _SCHEDULER,
         "imports": settings.imports,
         "enable_utc": True,
         "timezone": "UTC",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from copy import copy
 from typing import Any
 
 import celery
@@ -38,14 +37,6 @@ def terminate_handler_fired() -> bool:
 def forks_processes(controller: Any) -> bool:
     """Return whether a worker's prefork pool forks its processes; before Celery 5.7 all did."""
     return bool(getattr(controller, "pool_start_method", "fork") == "fork")
-
-
-def router_of(app: Any) -> Any:
-    """Return a router with the app's routes that changes none of the app's queues.
-
-    The app's own router adds the queues that its answers name. Before Celery 5.7 a worker without
-    ``-Q`` would then consume them."""
-    return app.amqp.Router(queues=copy(app.amqp.queues))
 
 
 def publish_batch(producer: Any) -> AbstractContextManager[Any]:

@@ -72,7 +72,8 @@ class Settings:
     #: The queue of the messages that ask workers to continue instances. Tasks of workflows never go
     #: there.
     control_queue: str = _checked("orchestrator", Length(min=1, max=255))
-    #: The queue of steps for which neither the document nor Celery's routes name a queue.
+    #: The queue of steps for which neither the document nor a worker's announcement of its app's
+    #: routes names a queue.
     default_queue: str = _checked("celery", Length(min=1, max=255))
     #: Whether workers serve the control queue besides their own queues. Switch it off where
     #: separate workers serve the control queue, so that long tasks cannot delay it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,10 +20,11 @@ from kombu.exceptions import LimitExceeded, OperationalError
 
 from orchestrator import broker_settings
 from orchestrator.argument_repr import arguments_repr
-from orchestrator.celery_versions import publish_batch, router_of
+from orchestrator.celery_versions import publish_batch
 from orchestrator.clock import monotonic
 from orchestrator.companion_queues import companion_name
 from orchestrator.core.model import Attempt
+from orchestrator.database.workers.announced_routes import AnnouncedRoutes
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.log import get_logger
 from orchestrator.message_names import ADVANCE, HEADER, HEADER_VERSION, MATCH, STEP
@@ -85,27 +86,34 @@ class _Returns(threading.local):
 class TaskDispatcher:
     """Publishes attempts and hints through the broker of one Celery app, in bounded time.
 
-    `timeout`: longest wait for the broker, in seconds. Threads may share a dispatcher.
+    `timeout`: longest wait for the broker, in seconds. `routes`: the announced ones; without them
+    all tasks go to the app's default queue. `follows_options`: the app is not a user's, so that it
+    names queues in Redis as the announced options say. Threads may share a dispatcher.
     """
 
     def __init__(
-        self, app: Celery, control_queue: str, timeout: float, meter: Meter | None = None
+        self,
+        app: Celery,
+        control_queue: str,
+        timeout: float,
+        meter: Meter | None = None,
+        routes: AnnouncedRoutes | None = None,
+        *,
+        follows_options: bool = False,
     ) -> None:
         self._meter = meter or Meter()
         self._app = app
         self._control_queue = control_queue
         self._timeout = timeout
-        self._queues: dict[str, str] = {}
+        self._routes = routes
+        self._follows_options = follows_options
+        self._options: Mapping[str, Any] = {}
         self._returns = _Returns()
         self._missing: set[str] = set()
 
     @cached_property
     def _publishers(self) -> ProducerPool:
-        return broker_settings.publishers(self._app, self._timeout)
-
-    @cached_property
-    def _router(self) -> Any:
-        return router_of(self._app)
+        return broker_settings.publishers(self._app, self._timeout, self._options)
 
     def close(self) -> None:
         """Close the connections; the next message opens new ones."""
@@ -115,14 +123,22 @@ class TaskDispatcher:
             producers.connections.force_close_all()
 
     def queue_of(self, attempt: Attempt) -> str:
-        """Return the queue to which Celery routes an attempt's task, if its document names none."""
-        name = self._queues.get(attempt.task)
-        if name is None:
-            route = self._router.route({}, attempt.task)
-            queue = route.get("queue")
-            name = str(getattr(queue, "name", queue) or self._app.conf.task_default_queue)
-            self._queues[attempt.task] = name
-        return name
+        """Return the queue to which an attempt's task is routed, if its document names none: the
+        one that a worker has announced, else the default one."""
+        if self._routes is None:
+            return str(self._app.conf.task_default_queue)
+        return self._routes.queue_of(attempt.task)
+
+    def refresh_routes(self) -> None:
+        """Read the announced routes anew if they are too old; call it outside of a transaction.
+
+        Connections of before are closed if the options of the broker have changed."""
+        if self._routes is None:
+            return
+        self._routes.refresh()
+        if self._follows_options and self._routes.options != self._options:
+            self._options = self._routes.options
+            self.close()
 
     def publish(self, attempts: Iterable[PublishableAttempt]) -> None:
         """Send each attempt's message. A failure is logged, and a beat sends the message again."""
@@ -144,6 +160,8 @@ class TaskDispatcher:
         waiting = deque(messages)
         if not waiting:
             return
+        if self._follows_options:
+            self.refresh_routes()  # messages are sent after their transaction
         count, started_at = len(waiting), monotonic()
         error = self._send_waiting(waiting)
         if waiting and monotonic() - started_at < self._timeout / 2:

@@ -50,9 +50,10 @@ def _unclaimed(found: Call) -> tuple[str, str]:
         message = f"no live worker serves the queue {queue}"
         if found.refusal:
             message += f": the broker refuses its companion to a worker of it: {found.refusal}"
-        return "no-worker", message
+        return "no-worker", message + _other_queues(found)
     if not found.knowing:
-        return "no-task", f"no live worker of the queue {queue} knows {task}"
+        message = f"no live worker of the queue {queue} knows {task}"
+        return "no-task", message + _other_queues(found)
     if not found.able:
         return "no-processes", (
             f"{task} has a time limit, which only workers of processes can enforce, and every"
@@ -69,6 +70,13 @@ def _unclaimed(found: Call) -> tuple[str, str]:
         "delivery",
         f"{task} was sent to the queue {queue} and not yet taken" + _refusing_workers(found),
     )
+
+
+def _other_queues(found: Call) -> str:
+    """Return where live workers have the task: another queue may have been meant."""
+    if not found.elsewhere:
+        return ""
+    return f"; workers that have {found.task} serve {', '.join(found.elsewhere)}"
 
 
 def _refusing_workers(found: Call) -> str:

@@ -56,6 +56,7 @@ class Change:
     def run(self) -> Response:
         """Decide the command and answer. Raises `Problem` 404, 409, 412, 503."""
         outcomes: list[CommandOutcome] = []
+        state().services.dispatcher.refresh_routes()
         decide, post_commit = partial(self._decide, outcomes), partial(self._post_commit, outcomes)
         try:
             return idempotency.run_idempotent(decide, post_commit, opening=DECIDING)

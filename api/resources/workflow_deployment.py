@@ -17,6 +17,7 @@ from orchestrator import document
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
+from orchestrator.database.workers import route_queries
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
 from orchestrator.document import graph
@@ -67,6 +68,9 @@ def _checked(strict: bool) -> Checked:
         allows_other_namespaces=services.settings.run_across_namespaces,
         shortest_interval=services.settings.shortest_interval,
         known_workflows=partial(workflow_queries.names, services.database),
+        queue_problem=route_queries.served(
+            services.database, services.settings.lease, services.settings.default_queue
+        ).problem,
     )
     identity = loaded.document["document"]
     scope(identity["namespace"])

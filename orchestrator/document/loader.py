@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.document.checks import BUILT_KINDS, CHECKS, CheckEnvironment, Context
-from orchestrator.document.checks.check_context import CheckExpression, KnownWorkflows
+from orchestrator.document.checks.check_context import CheckExpression, KnownWorkflows, QueueProblem
 from orchestrator.document.checks.metadata import check_document_metadata, check_task_metadata
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS, Diagnostic, InvalidDocument, in_order
 from orchestrator.document.parser import parse
@@ -42,6 +42,7 @@ def load(
     allows_other_namespaces: bool = True,
     shortest_interval: float = 0.0,
     known_workflows: KnownWorkflows | None = None,
+    queue_problem: QueueProblem | None = None,
 ) -> Loaded:
     """Read and check a document.
 
@@ -53,7 +54,8 @@ def load(
     namespaces; where it may not, naming another namespace is a warning.
     `shortest_interval`, in seconds: a schedule with a shorter interval is a warning.
     `known_workflows` returns the names of the workflows of a namespace; running a workflow
-    that the document's own namespace lacks is a warning.
+    that the document's own namespace lacks is a warning. `queue_problem` returns what is wrong with
+    the queue of a Celery task, given the one that the document names; that is a warning too.
 
     Raises `MalformedDocument` if the text cannot be read, `InvalidDocument` if it is not a
     workflow that can run; both carry a diagnostic for each error. Raises
@@ -70,6 +72,7 @@ def load(
         allows_other_namespaces,
         shortest_interval,
         known_workflows,
+        queue_problem,
     )
     context = Context(document, task_sites, environment, depth)
     for check in CHECKS:

@@ -19,7 +19,12 @@ from orchestrator.database.schedules import (
 )
 from orchestrator.database.transitions import decision_lease_queries, inbox_queries
 from orchestrator.database.transitions.inbox_queries import OverdueStimulus
-from orchestrator.database.workers import process_queries, unclaimed_attempts, worker_queries
+from orchestrator.database.workers import (
+    process_queries,
+    route_queries,
+    unclaimed_attempts,
+    worker_queries,
+)
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
 from orchestrator.database.workflows import generated_versions, instance_tree_queries
@@ -135,6 +140,7 @@ class PostgresMaintenanceStore:
         decision_lease_queries.purge(self._database)
         instance_tree_queries.purge(self._database)
         process_queries.purge(self._database)
+        route_queries.purge(self._database)
         generated_versions.remove_retired(self._database)
         generated_versions.retire(self._database)
 

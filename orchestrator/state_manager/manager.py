@@ -47,6 +47,7 @@ class StateManager(Dependencies):
         Repeating the call after a lost reply returns the first answer. A stale result changes
         nothing and is counted.
         """
+        self.dispatcher.refresh_routes()
         return results.commit_result(self, claimed, ended, offer)
 
     def process_inbox(
@@ -65,6 +66,7 @@ class StateManager(Dependencies):
         `is_repeat`: it gets the attempt that the first call claimed. `decider`: the process, for
         the lease of a decision that takes long.
         """
+        self.dispatcher.refresh_routes()
         return inbox.process_inbox(
             self, instance_id, offer, token, is_repeat=is_repeat, decider=decider
         )

@@ -102,7 +102,7 @@ def consumed(zoo: Zoo, worker: str) -> list[str]:
     """Return the queues that a worker consumes at the broker, in its order."""
     with Celery("watcher", broker=zoo.stack.broker_url, set_as_current=False) as app:
         found = app.control.inspect([f"{worker}@test"], timeout=30, limit=1).active_queues()
-    return [queue["name"] for queue in (found or {})[f"{worker}@test"]]
+    return [queue["name"] for queue in (found or {}).get(f"{worker}@test", ())]
 
 
 def log_of(zoo: Zoo, name: str) -> str:
@@ -301,7 +301,17 @@ def as_user(url: str, user: str, password: str) -> str:
 @contextmanager
 def user_of_redis(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
     """A user who may use the queues but not the companion of `shop`; and what grants that."""
-    keys = ("shop", "shop\x06*", "orchestrator*", "free*", "_kombu*", "unacked*", "*pidbox*")
+    keys = (
+        "shop",
+        "shop\x06*",
+        "orchestrator*",
+        "free*",
+        "_kombu*",
+        "unacked*",
+        "*pidbox*",
+        "celeryev*",
+        "*reply*",
+    )
     with redis.Redis.from_url(url) as broker:
         broker.acl_setuser(
             "narrow",

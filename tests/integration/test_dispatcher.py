@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
 from celery import Celery
 from kombu import Producer
 
-from orchestrator.core.model import Attempt
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.ids import new_id
 from orchestrator.metrics import Meter
@@ -133,34 +131,41 @@ def test_a_message_that_cannot_be_sent_is_named_and_holds_up_no_other(
     assert counted[metrics.PUBLISH_FAILURES.name] == [1]
 
 
-# -- the queue of a step that names none -------------------------------------------------
+def test_a_steps_message_is_ours_in_the_companion_of_its_queue(
+    dispatcher: TaskDispatcher, server: redis.Redis
+) -> None:
+    attempt = PublishableAttempt(new_id(), new_id(), 3, "shop.pay", "shop", None, None)
+    dispatcher.publish([attempt])
+    (text,) = server.lrange(f"shop.{QUEUE}", 0, -1)
+    headers = json.loads(text)["headers"]
+    assert (headers["id"], headers["task"]) == (attempt.id, "orchestrator.step")
+    assert headers["orchestrator"] == {
+        "instance": attempt.instance,
+        "step": 3,
+        "task": "shop.pay",
+        "v": 1,
+    }
+    assert not server.exists("shop")
 
 
-class Settings:
-    """The settings of a user's celeryconfig.py."""
+def test_options_that_a_users_app_has_announced_name_the_lists(
+    broker_url: str, server: redis.Redis
+) -> None:
+    class Announced:
+        options: ClassVar[dict[str, Any]] = {}
 
-    task_default_queue = "theirs"
-    task_routes = (
-        lambda name, *_args, **_more: {"queue": "routed"} if name == "shop.called" else None,
-        {
-            "shop.pay": {"queue": "money"},
-            "mail.*": "post",
-            re.compile(r"(image|film)\..+"): {"queue": "studio"},
-        },
-    )
+        def refresh(self) -> None:
+            """They change while the test runs."""
 
-
-@pytest.mark.parametrize(
-    ("task", "queue"),
-    [
-        ("shop.called", "routed"),
-        ("shop.pay", "money"),
-        ("mail.send", "post"),
-        ("film.cut", "studio"),
-        ("shop.other", "theirs"),
-    ],
-)
-def test_the_apps_routes_decide(broker_url: str, task: str, queue: str) -> None:
-    with Celery("routed", broker=broker_url, set_as_current=False) as app:
-        app.config_from_object(Settings)
-        assert TaskDispatcher(app, QUEUE, 2.0).queue_of(Attempt(new_id(), 1, 1, task)) == queue
+    with Celery("own", broker=broker_url, set_as_current=False) as app:
+        announced: Any = Announced()
+        sender = TaskDispatcher(app, QUEUE, 2.0, None, announced, follows_options=True)
+        sender.hint(new_id())
+        announced.options = {"global_keyprefix": "shop:", "sep": "|", "priority_steps": [0, 5]}
+        sender.refresh_routes()
+        sender.hint(new_id())
+        urgent = PublishableAttempt(new_id(), new_id(), 3, "shop.pay", "shop", 3, None)
+        sender.publish([urgent])
+        sender.close()
+    assert server.llen(QUEUE) == server.llen(f"shop:{QUEUE}") == 1
+    assert server.llen(f"shop:shop.{QUEUE}|5") == 1

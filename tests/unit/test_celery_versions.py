@@ -25,7 +25,6 @@ from orchestrator.celery_versions import (
     CELERY,
     forks_processes,
     publish_batch,
-    router_of,
     terminate_handler_fired,
 )
 from orchestrator.execution.worker.event_loop_calls import EventLoopCalls
@@ -124,19 +123,6 @@ def test_a_pool_forks_unless_it_says_otherwise() -> None:
     assert forks_processes(SimpleNamespace())
     assert forks_processes(SimpleNamespace(pool_start_method="fork"))
     assert not forks_processes(SimpleNamespace(pool_start_method="spawn"))
-
-
-# -- the queues --------------------------------------------------------------------------
-
-
-def test_asking_for_a_route_adds_no_queue_to_those_consumed() -> None:
-    with Celery("routed", broker="memory://", set_as_current=False) as app:
-        app.conf.task_routes = {"shop.pay": "money"}
-        before = list(app.amqp.queues.consume_from)
-        route = router_of(app).route({}, "shop.pay")
-        assert route["queue"].name == "money"
-        assert list(app.amqp.queues.consume_from) == before
-        assert "money" not in dict(app.amqp.queues)
 
 
 # -- kombu's event loop --------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
 from kombu import Connection
 
-from orchestrator.broker_settings import broker_settings, is_redis, reach
+from orchestrator.broker_settings import broker_settings, is_redis, reach, with_announced
 from orchestrator.companion_queues import companion_name
 
 #: Largest number of messages of a queue that are read; a longer queue is not compared.
@@ -17,7 +17,11 @@ MAX_MESSAGES = 20_000
 
 
 def waiting(
-    url: str, queues: Iterable[str], control_queue: str, timeout: float = 3.0
+    url: str,
+    queues: Iterable[str],
+    control_queue: str,
+    options: Mapping[str, Any] | None = None,
+    timeout: float = 3.0,
 ) -> dict[str, set[str] | None]:
     """Return the ids of the messages in each queue's companion: waiting, or delivered and not
     acknowledged. On Redis those in the queue itself are included, where an earlier release has sent
@@ -31,7 +35,8 @@ def waiting(
         return {}
     reach(url, timeout)
     where = broker_settings(url)["broker_url"]
-    with Connection(where, connect_timeout=timeout) as connection:
+    transport = with_announced(url, options or {})
+    with Connection(where, transport_options=transport, connect_timeout=timeout) as connection:
         channel: Any = connection.default_channel
         if is_redis(url):
             unacknowledged = {_id(json.loads(each)[0]) for each in channel.client.hvals("unacked")}

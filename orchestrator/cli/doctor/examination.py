@@ -19,6 +19,7 @@ from orchestrator.database.operations import (
     overview_queries,
 )
 from orchestrator.database.operations.consistency_checks import Row
+from orchestrator.database.workers import route_queries
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.settings import Settings
 
@@ -71,7 +72,10 @@ class Examination:
         if new and self.broker:
             try:
                 self._messages |= broker_messages.waiting(
-                    self.settings.broker_url, new, self.settings.control_queue
+                    self.settings.broker_url,
+                    new,
+                    self.settings.control_queue,
+                    route_queries.routes(self.services.database, self.settings.lease)[1],
                 )
             except BrokerUnavailable:
                 self.broker = False

@@ -13,7 +13,7 @@ from orchestrator.cli.doctor.installation_checks import Finding
 from orchestrator.cli.terminal_text import fill_command
 from orchestrator.companion_queues import companion_name
 from orchestrator.database.operations import consistency_checks
-from orchestrator.database.workers import process_queries
+from orchestrator.database.workers import process_queries, route_queries
 from orchestrator.database.workers.process_queries import Living
 
 #: Largest difference of a wall clock from that of Postgres that is not reported, in seconds.
@@ -25,6 +25,14 @@ _INSTALL = (
 )
 _BROKER = (
     "set the same broker for both: ORCHESTRATOR_BROKER_URL of our processes, broker_url of your app"
+)
+_ROUTES = (
+    "during a rollout this is expected; otherwise let all workers of the task have one release and"
+    " the same task_routes"
+)
+_NAME = "name the queue in the document: metadata.queue"
+_OPTIONS = (
+    "give all apps the same sep, global_keyprefix and priority_steps in broker_transport_options"
 )
 _PERMISSION = (
     "let the worker's user use the queue {companion} (RabbitMQ: configure and read; Redis: the keys"
@@ -46,6 +54,7 @@ def check_processes(examination: Examination) -> Iterator[Finding]:
     yield _beat([each for each in living if each.kind == "beat"])
     yield from _not_installed(examination, workers, answers)
     yield from _refused(examination, workers)
+    yield from _routes(examination)
     yield from _elsewhere(examination, living, answers)
     yield from _clocks(examination, living)
 
@@ -115,6 +124,22 @@ def _refused(examination: Examination, workers: Sequence[Living]) -> Iterator[Fi
             found = f"the worker {each.name} takes no steps of the queue {queue}: {reason}"
             advice = fill_command(_PERMISSION, {"companion": companion})
             yield Finding("companions", found, advice, "inconsistent")
+
+
+def _routes(examination: Examination) -> Iterator[Finding]:
+    """Find tasks whose queue is uncertain: announced differently, or not known without arguments;
+    and apps that name queues in Redis differently."""
+    database, lease = examination.services.database, examination.settings.lease
+    for task, queues, chosen in route_queries.differing_routes(database, lease):
+        announced = ", ".join(queue or "(none)" for queue in queues)
+        found = f"workers route {task} to {announced}; its steps go to {chosen or '(none)'}"
+        yield Finding("routes", found, _ROUTES, "note")
+    for task, warning in route_queries.warnings(database, lease):
+        yield Finding("routes", f"the queue of {task} is uncertain: {warning}", _NAME, "note")
+    options = route_queries.differing_options(database)
+    if len(options) > 1:
+        found = f"apps name their queues in Redis differently: {'; '.join(options)}"
+        yield Finding("broker-options", found, _OPTIONS, "inconsistent")
 
 
 def _elsewhere(

@@ -43,6 +43,8 @@ class Call:
     before: int
     #: Why a live worker of the queue cannot take its steps; None if there is no such worker.
     refusal: str | None
+    #: The queues of the live workers that have the task.
+    elsewhere: Sequence[str]
 
 
 _CALLS = f"""
@@ -61,7 +63,8 @@ select s.id, s.reference, a.state, a.withdrawn, a.task, a.queue,
        (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
          and o.queue = a.queue and o.published_at < a.published_at limit 100) o),
        (select r.refused_queues ->> a.queue from live r
-         where r.refused_queues ->> a.queue is not null limit 1)
+         where r.refused_queues ->> a.queue is not null limit 1),
+       array(select distinct unnest(o.queues) from live o where a.task = any(o.tasks) order by 1)
   from open_attempts a
   cross join lateral (select count(*) as knowing, count(*) filter (where can) as able,
     coalesce(sum(concurrency) filter (where can), 0) as slots,

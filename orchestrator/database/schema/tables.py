@@ -709,6 +709,29 @@ workers = Table(
     info={"fillfactor": 50},
 )
 
+#: Where the users' apps route their tasks, as their workers announced it at their start. Processes
+#: without these apps take the queues of steps from here.
+task_routes = Table(
+    "task_routes",
+    metadata,
+    Column("task", Text, primary_key=True),
+    #: Empty: the app's router names no single queue.
+    Column("queue", Text, primary_key=True),
+    #: Why no queue, or this one, is uncertain.
+    Column("warning", Text),
+    Column("announced_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
+#: How the users' apps name their queues in Redis, as their workers announced it: the options of
+#: kombu's transport on which publishers and workers must agree.
+broker_options = Table(
+    "broker_options",
+    metadata,
+    #: ``{sep, global_keyprefix, priority_steps}``, as JSON text; only those that an app sets.
+    Column("options", Text, primary_key=True),
+    Column("announced_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
 #: One row a running API or beat process, removed at its orderly end.
 processes = Table(
     "processes",

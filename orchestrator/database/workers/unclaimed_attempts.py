@@ -43,6 +43,11 @@ def _publishable(rows: list[tuple[Any, ...]]) -> list[PublishableAttempt]:
     return [PublishableAttempt(*row) for row in rows]
 
 
+def publishable(session: Session, update: str, params: dict[str, Any]) -> list[PublishableAttempt]:
+    """Run an update of the attempts `a`; return what it changed, with the data of messages."""
+    return _publishable(session.all(f"{update} returning {_COLUMNS}", params))
+
+
 #: The largest number of published and unclaimed attempts of one instance.
 PUBLISHED_AT_ONCE = 500
 

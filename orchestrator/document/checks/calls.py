@@ -89,6 +89,21 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
             nearest_word(name, (*known, *context.used("functions"), *LANGUAGE_KINDS))
         )
         context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
+    else:
+        _warn_queue(context, site, name, pointer)
+
+
+def _warn_queue(context: Context, site: TaskSite, name: str, pointer: str) -> None:
+    """Warn of a queue in which the task's steps would wait. An expression has no queue yet."""
+    arguments = site.body.get("with") if site.body["call"] == "celery" else None
+    queue = (site.body.get("metadata") or {}).get("queue")
+    queue = (arguments or {}).get("queue", queue)
+    problem = context.environment.queue_problem
+    if problem is None or (isinstance(queue, str) and is_expression(queue)):
+        return
+    message = problem(name, queue)
+    if message is not None:
+        context.warn(pointer, message)
 
 
 def _warn_positional(context: Context, site: TaskSite) -> None:

@@ -18,6 +18,9 @@ CheckExpression = Callable[[str, Iterable[str]], None]
 KnownWorkflows = Callable[[str], Collection[str]]
 """Returns the names of the workflows of a namespace. Called only if a document runs a workflow."""
 
+QueueProblem = Callable[[str, str | None], str | None]
+"""`(task, the queue that the document names)`: why its steps would wait, or run elsewhere."""
+
 #: The kinds of calls and processes that this product can run.
 BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
 
@@ -27,7 +30,8 @@ class CheckEnvironment:
     """Facts about the installation. `known_tasks` are the Celery tasks that workers have announced,
     `known_workflows` the deployed workflows of a namespace; None: not available, so nothing is
     checked against it. `allows_other_namespaces`: a workflow may run workflows of other namespaces.
-    `shortest_interval`: the shortest allowed interval of a schedule, in seconds."""
+    `shortest_interval`: the shortest allowed interval of a schedule, in seconds. `queue_problem`
+    returns what is wrong with the queue of a Celery task."""
 
     known_tasks: Collection[str] | None = None
     built_kinds: Collection[str] = BUILT_KINDS
@@ -35,6 +39,7 @@ class CheckEnvironment:
     allows_other_namespaces: bool = True
     shortest_interval: float = 0.0
     known_workflows: KnownWorkflows | None = None
+    queue_problem: QueueProblem | None = None
 
 
 @dataclass(frozen=True, slots=True)

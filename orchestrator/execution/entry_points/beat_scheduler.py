@@ -41,6 +41,7 @@ with configuration_exit():  # they need psycopg2
     from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
     from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
     from orchestrator.scheduler.process_announcement import Presence
+from orchestrator.scheduler.rerouting import Rerouting
 
 if TYPE_CHECKING:
     from orchestrator.execution.process.probe_server import Probes
@@ -79,6 +80,13 @@ class Scheduler(celery.beat.Scheduler):
             *Operations(database, dispatcher).jobs(),
             *retention_jobs(settings, database),
             self._presence.job(),
+            Rerouting(
+                database,
+                self._services.workflows,
+                dispatcher,
+                settings.lease,
+                settings.republish_after,
+            ).job(),
         ]
         self._maintenance = MaintenanceLoop(
             settings,

@@ -24,7 +24,7 @@ from orchestrator.execution.process.decision_alarm import DecisionAlarm
 from orchestrator.execution.runtime.continuation_rules import ContinuationRules, TaskDurations
 from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.ids import new_id
-from orchestrator.log import add_context
+from orchestrator.log import add_context, get_logger
 from orchestrator.metrics import Meter, Meters
 from orchestrator.metrics import catalog as metrics
 from orchestrator.settings import Settings
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
     from orchestrator.bootstrap import Services
     from orchestrator.calls.token_cache import Tokens
     from orchestrator.core.model import Attempt
+    from orchestrator.database.workers.route_queries import TaskRoute
     from orchestrator.execution.internal_protocols import QueueConsumer
     from orchestrator.execution.process.probe_server import Probes
     from orchestrator.outbound import OutboundClient
     from orchestrator.state_manager import LeaseOwner
+
+
+log = get_logger(__name__)
 
 
 class WorkerRuntime:
@@ -50,6 +54,8 @@ class WorkerRuntime:
         self.hostname = ""
         self.worker_id = ""
         self.concurrency = 0
+        #: Where the app routes its tasks, as the worker announces it.
+        self.routes: list[TaskRoute] = []
         #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
         self.control_consumer: QueueConsumer | None = None
         #: The queues whose steps this worker cannot take, each with the broker's reason.
@@ -92,10 +98,27 @@ class WorkerRuntime:
         self.meters = Meters(self.in_flight.slots + 1)
         self.worker_id = new_id()
         self.hostname, self.concurrency, self.is_prefork = hostname, concurrency, forks
+        self.routes = self._routes()
         self.rules = ContinuationRules(self.app, frozenset(self.queues), forks)
         add_context("step", log_fields)
         self._reset_process(self.in_flight.slots)
         self.installed.start_steps()
+
+    def _routes(self) -> list[TaskRoute]:
+        """Return where the app routes its tasks; log what is uncertain about it."""
+        from orchestrator.execution.runtime.task_router import routes_of
+
+        routes = list(routes_of(self.app))
+        for route in routes:
+            if route.warning is not None:
+                log.warning(
+                    "The queue of a task is uncertain; name it in the document: metadata.queue",
+                    action="route_uncertain",
+                    task=route.task,
+                    queue=route.queue or self.settings.default_queue,
+                    reason=route.warning,
+                )
+        return routes
 
     @property
     def queues(self) -> list[str]:

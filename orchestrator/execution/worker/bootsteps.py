@@ -12,7 +12,7 @@ from kombu.serialization import prepare_accept_content
 
 from orchestrator import broker_settings
 from orchestrator.celery_versions import forks_processes
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution.process.configuration_exit import configuration_exit
 from orchestrator.execution.process.installed_parts import require_parts
 from orchestrator.execution.worker import (
@@ -127,6 +127,7 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     from orchestrator.execution.step import message_handler  # noqa: F401  loaded before the fork
     from orchestrator.execution.worker.main_process import MainProcess
 
+    _adopt_broker_options(runtime)
     _consume_control_queue(runtime)
     _accept_json(runtime.app)
     if is_rabbitmq(runtime.app):
@@ -137,6 +138,24 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     worker = MainProcess(runtime)
     signal_receivers.set_worker(worker)
     return worker
+
+
+def _adopt_broker_options(runtime: WorkerRuntime) -> None:
+    """Let a worker without a user's app name queues in Redis as the users' apps do."""
+    if not broker_settings.is_own_app(runtime.app):
+        return
+    from orchestrator.database.connection.database import Database
+    from orchestrator.database.workers.route_queries import routes
+
+    database = Database(runtime.settings.database_url, size=1)
+    try:
+        _, announced = routes(database, runtime.settings.lease)
+        url = broker_settings.url_of(runtime.app)
+        runtime.app.conf.broker_transport_options = broker_settings.with_announced(url, announced)
+    except (DatabaseUnavailable, ConfigurationError) as error:
+        log.info("The broker's options are unknown", action="options_unknown", error=str(error))
+    finally:
+        database.close()
 
 
 def _pool_name(controller: Any) -> str | None:

@@ -18,7 +18,7 @@ from celery.worker import state as worker_state
 from orchestrator import broker_settings, clock
 from orchestrator.clock import monotonic
 from orchestrator.database.transitions import decision_lease_queries
-from orchestrator.database.workers import worker_queries
+from orchestrator.database.workers import route_queries, worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution.process.configuration_exit import EXIT_CONFIGURATION, print_error
@@ -165,7 +165,16 @@ class Heartbeat:
         except BaseException:
             self._row_is_stale = True
             raise
+        if not self._registered.is_set():
+            self._announce()
         self._registered.set()
+
+    def _announce(self) -> None:
+        """Announce where the app routes its tasks, once after each start of the worker."""
+        runtime = self._runtime
+        is_own = broker_settings.is_own_app(runtime.app)
+        options = None if is_own else broker_settings.shared_options(runtime.app)
+        route_queries.announce(runtime.services.database, runtime.routes, options)
 
     def _row(self) -> WorkerRow:
         runtime = self._runtime

@@ -33,6 +33,7 @@ app.conf.update(
     accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],
     task_routes=json.loads(os.environ.get("ZOO_ROUTES", "{}")),
     task_queues=_queues(),
+    broker_transport_options=json.loads(os.environ.get("ZOO_TRANSPORT", "{}")),
     task_queue_max_priority=json.loads(os.environ.get("ZOO_MAX_PRIORITY", "null")),
 )
 if not os.environ.get("ZOO_PLAIN"):

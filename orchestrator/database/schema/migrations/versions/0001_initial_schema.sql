@@ -511,6 +511,20 @@ create table orchestrator.workers (
   constraint workers_pk primary key (id)
 ) with (fillfactor = 50);
 
+create table orchestrator.task_routes (
+  task text not null,
+  queue text not null,
+  warning text,
+  announced_at timestamptz not null default clock_timestamp(),
+  constraint task_routes_pk primary key (task, queue)
+);
+
+create table orchestrator.broker_options (
+  options text not null,
+  announced_at timestamptz not null default clock_timestamp(),
+  constraint broker_options_pk primary key (options)
+);
+
 create table orchestrator.processes (
   id uuid not null,
   kind text not null,
