@@ -84,7 +84,7 @@ def services(
     meter = meter or Meter()
     POSTGRES.address = _shown(settings.database_url)
     BROKER.address = _shown(url_of(app))
-    database = _database(settings, keep, checked)
+    database = database_of(settings, keep=keep, checked=checked)
     dispatcher = TaskDispatcher(
         app,
         settings.control_queue,
@@ -123,10 +123,13 @@ def services(
     )
 
 
-def _database(settings: Settings, keep: bool, checked: bool) -> Database:
+def database_of(
+    settings: Settings, *, keep: bool = False, checked: bool = True, size: int | None = None
+) -> Database:
+    """Create a pool of connections as `services` does; `size`: None for the setting's."""
     return Database(
         settings.database_url,
-        size=settings.database_pool,
+        size=size or settings.database_pool,
         keep_per_thread=keep,
         on_connect=None if checked else upgrade.check_connection,
     )

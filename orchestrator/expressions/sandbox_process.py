@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator import native_threads
 from orchestrator.expressions import sandbox_child
 from orchestrator.expressions.errors import EvaluatorUnavailable
 
@@ -42,6 +43,8 @@ class SandboxProcess:
         finally:
             theirs.close()
         self._pipe = ours
+        #: What the socket raises at the deadline. Others may raise the other one in its calls.
+        self._late: type[OSError] = BlockingIOError
         try:
             self._set_timeout(START_DEADLINE)
             self._answer()
@@ -65,7 +68,7 @@ class SandboxProcess:
         try:
             head = sandbox_child.HEAD.pack(len(program), len(data), cpu)
             self._pipe.sendall(head + program + data)
-        except BlockingIOError:
+        except self._late:
             raise EvaluatorUnavailable("the evaluator did not read in time") from None
         except ConnectionError:
             self._exit_reason()
@@ -85,7 +88,13 @@ class SandboxProcess:
         self._process.returncode = 0  # not ours to wait for
 
     def _set_timeout(self, seconds: float) -> None:
-        """Set the deadline in the kernel, which costs no system call per answer."""
+        """Set the deadline in the kernel, which costs no system call per answer.
+
+        A socket of gevent does not block in the kernel: the deadline is gevent's there."""
+        if native_threads.enabled():
+            self._late = TimeoutError
+            self._pipe.settimeout(seconds)
+            return
         whole = int(seconds)
         value = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
         self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
@@ -110,7 +119,7 @@ class SandboxProcess:
     def _receive(self, size: int) -> bytes:
         try:
             piece = self._pipe.recv(size)
-        except BlockingIOError:
+        except self._late:
             raise EvaluatorUnavailable("the evaluator did not answer in time") from None
         except ConnectionError:
             piece = b""

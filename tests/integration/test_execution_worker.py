@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from kombu import Connection
 from orchestrator.embedded import Postgres
 from orchestrator.embedded.supervisor import Process
 from orchestrator.ids import new_id
-from tests.support.zoo import APP, Zoo, zoo_on
+from tests.support.zoo import Zoo, zoo_on
 
 LEASE = 60
 SOON = 15
@@ -224,30 +223,6 @@ def test_a_busy_worker_leaves_messages_to_others(zoo: Zoo, pool: str) -> None:
 
 
 # -- what is refused -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pool", "named"),
-    [
-        ("solo", "solo"),
-        pytest.param("custom", "pools", marks=pytest.mark.slow),
-        pytest.param("eventlet", "eventlet", marks=pytest.mark.slow),
-        pytest.param("gevent", "gevent", marks=pytest.mark.slow),
-    ],
-)
-def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str, named: str) -> None:
-    if pool in ("eventlet", "gevent") and find_spec(pool) is None:
-        pytest.skip(f"{pool} is not installed: Celery imports it before it looks at the app")
-    custom = {"CELERY_CUSTOM_WORKER_POOL": "tests.celery_apps.every_task_kind.pools:TaskPool"}
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", APP, "worker", "-P", pool],
-        env=zoo.stack.environment(**zoo.environment, **custom),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode != 0
-    assert f"prefork and threads, not in {named}: its tasks share one thread" in done.stderr
 
 
 @pytest.mark.slow

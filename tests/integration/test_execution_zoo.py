@@ -23,8 +23,11 @@ RABBITMQ = (pytest.mark.rabbitmq, pytest.mark.slow)
     params=[
         pytest.param(("module_broker_url", "prefork"), id="prefork"),
         pytest.param(("module_broker_url", "threads"), id="threads", marks=pytest.mark.slow),
+        pytest.param(("module_broker_url", "solo"), id="solo", marks=pytest.mark.slow),
+        pytest.param(("module_broker_url", "gevent"), id="gevent", marks=pytest.mark.slow),
         pytest.param(("module_rabbitmq_url", "prefork"), id="rabbitmq-prefork", marks=RABBITMQ),
         pytest.param(("module_rabbitmq_url", "threads"), id="rabbitmq-threads", marks=RABBITMQ),
+        pytest.param(("module_rabbitmq_url", "gevent"), id="rabbitmq-gevent", marks=RABBITMQ),
     ],
 )
 def zoo(
@@ -187,14 +190,14 @@ def test_a_quiet_retry(zoo: Zoo) -> None:
 
 @pytest.mark.parametrize("task", ["exits", "dies"])
 def test_a_task_that_ends_its_process_is_tried_elsewhere(zoo: Zoo, task: str) -> None:
-    if task == "dies" and zoo.pool == "threads":
+    if task == "dies" and zoo.pool != "prefork":
         pytest.skip("os._exit in a thread ends the whole worker: see the tests of kills")
     assert zoo.output(task, key=new_id()) == {"survived": True}
 
 
 @pytest.mark.parametrize("task", ["exits", "dies"])
 def test_a_task_that_always_ends_its_process_has_a_limit(zoo: Zoo, task: str) -> None:
-    if task == "dies" and zoo.pool == "threads":
+    if task == "dies" and zoo.pool != "prefork":
         pytest.skip("os._exit in a thread ends the whole worker: see the tests of kills")
     ended = zoo.run(task, key=new_id(), until=99)
     assert ended["status"] == "faulted"
@@ -206,7 +209,7 @@ def test_a_task_that_always_ends_its_process_has_a_limit(zoo: Zoo, task: str) ->
 
 
 def test_a_hard_limit(zoo: Zoo) -> None:
-    if zoo.pool == "threads":
+    if zoo.pool != "prefork":
         assert zoo.output("limited", seconds=1.5) == {"slept": 1.5}
         return
     error = zoo.error("limited", seconds=30)
@@ -214,7 +217,7 @@ def test_a_hard_limit(zoo: Zoo) -> None:
 
 
 def test_a_soft_limit(zoo: Zoo) -> None:
-    if zoo.pool == "threads":
+    if zoo.pool != "prefork":
         assert zoo.output("softly", seconds=1.2) == {"slept": 1.2}
         return
     error = zoo.error("softly", seconds=5)

@@ -152,7 +152,7 @@ def ready(bench: Bench, forks: bool = False) -> Bench:
     execution = runtime_of(bench.app)
     assert execution is not None
     trace.setup_worker_optimizations(bench.app, "w@h")
-    execution.become_worker("w@h", 1, forks=forks)
+    execution.become_worker("w@h", 1, "prefork" if forks else "threads")
     execution._services = SimpleNamespace(  # type: ignore[assignment]
         state=bench.state,
         evaluator=SimpleNamespace(evaluate=lambda program, *_: f"evaluated {program}"),

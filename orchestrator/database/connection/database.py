@@ -15,7 +15,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extras
 
-from orchestrator import json_codec
+from orchestrator import json_codec, native_threads
 from orchestrator.database.connection.connection_pool import Pool, PooledConnection
 from orchestrator.database.connection.driver_errors import Verdict, verdict_of
 from orchestrator.database.connection.postgres_url import for_libpq
@@ -78,9 +78,7 @@ def _run(pooled: PooledConnection, sql: str, params: Params) -> Rows:
     """Run a statement; every statement passes here. A broken connection also invalidates all older
     ones."""
     try:
-        with pooled.connection.cursor() as cursor:
-            cursor.execute(sql, params or None)
-            return cursor.fetchall() if cursor.description else []
+        return native_threads.call(_execute, pooled.connection, sql, params)
     except psycopg2.Error as error:
         our_error = translated(error)
         if not pooled.usable or isinstance(our_error, DatabaseUnavailable):
@@ -88,6 +86,12 @@ def _run(pooled: PooledConnection, sql: str, params: Params) -> Rows:
         if our_error is error:
             raise
         raise our_error from error
+
+
+def _execute(connection: Any, sql: str, params: Params) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 class Transaction:
@@ -166,7 +170,7 @@ class Database:
     def _connect(self) -> Any:
         """Open a connection. Raises our error for the driver's."""
         try:
-            return self._open()
+            return native_threads.call(self._open)
         except psycopg2.Error as error:
             our_error = translated(error)
             if our_error is error:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import mmap
 import struct
 import uuid
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-#: Largest number of processes or threads of one worker; more are refused at its start.
+#: Smallest number of slots. There is one for each process, thread or greenlet of a worker.
 SLOTS = 1024
 
 #: The counters of each process; the statistics of the worker show their sums.
@@ -169,3 +171,18 @@ class InFlightSlot:
     def _write(self, field: int, value: bytes) -> None:
         start = self._offset + field
         self._memory[start : start + _ID] = value
+
+
+class SlotLease:
+    """The use of a slot by a thread or a greenlet, for as long as that keeps this object.
+
+    Its end empties the slot, so that the lease of an attempt that it left behind expires, and adds
+    the slot's index to `free`."""
+
+    def __init__(self, slot: InFlightSlot, index: int, free: deque[int]) -> None:
+        self._slot, self._index, self._free = slot, index, free
+
+    def __del__(self) -> None:
+        with suppress(ValueError):  # at the end of the process the memory is closed
+            self._slot.assign(0)
+        self._free.append(self._index)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import nullcontext
+from collections import deque
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,12 @@ from orchestrator.execution.celery_hooks.installed_app import InstalledApp
 from orchestrator.execution.context_variables import log_fields
 from orchestrator.execution.process.decision_alarm import DecisionAlarm
 from orchestrator.execution.runtime.continuation_rules import ContinuationRules, TaskDurations
-from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
+from orchestrator.execution.runtime.in_flight_table import (
+    SLOTS,
+    InFlightSlot,
+    InFlightTable,
+    SlotLease,
+)
 from orchestrator.ids import new_id
 from orchestrator.log import add_context, get_logger
 from orchestrator.metrics import Meter, Meters
@@ -50,7 +56,8 @@ class WorkerRuntime:
         self.installed = installed
         self.app = installed.app
         self.durations = TaskDurations()
-        self.is_prefork = True
+        #: The name of the worker's pool.
+        self.pool = "prefork"
         self.hostname = ""
         self.worker_id = ""
         self.concurrency = 0
@@ -78,28 +85,28 @@ class WorkerRuntime:
         """Whether this process belongs to a worker that runs steps."""
         return self.installed.runs_steps
 
+    @property
+    def is_prefork(self) -> bool:
+        """Whether each step runs in a process of its own, which a time limit can end."""
+        return self.pool == "prefork"
+
     # -- the worker: all its processes -------------------------------------------------------
 
-    def become_worker(self, hostname: str, concurrency: int, *, forks: bool) -> None:
-        """Prepare this process as the main process of a worker, before its pool starts.
-
-        Raises:
-            ConfigurationError: `concurrency` exceeds the slots of shared memory.
-        """
+    def become_worker(self, hostname: str, concurrency: int, pool: str) -> None:
+        """Prepare this process as the main process of a worker, before its pool starts."""
         # Import now what the children need, so that they share the memory of these modules.
         import jsonschema_rs  # noqa: F401
 
         from orchestrator import bootstrap, calls  # noqa: F401
         from orchestrator.outbound import request_sender as request  # noqa: F401
 
-        self.in_flight = InFlightTable()
-        if concurrency > self.in_flight.slots:
-            raise ConfigurationError(f"a worker runs at most {self.in_flight.slots} processes")
+        # Twice: a slot of a greenlet that has ended is free a moment later.
+        self.in_flight = InFlightTable(max(SLOTS, 2 * concurrency))
         self.meters = Meters(self.in_flight.slots + 1)
         self.worker_id = new_id()
-        self.hostname, self.concurrency, self.is_prefork = hostname, concurrency, forks
+        self.hostname, self.concurrency, self.pool = hostname, concurrency, pool
         self.routes = self._routes()
-        self.rules = ContinuationRules(self.app, frozenset(self.queues), forks)
+        self.rules = ContinuationRules(self.app, frozenset(self.queues), self.is_prefork)
         add_context("step", log_fields)
         self._reset_process(self.in_flight.slots)
         self.installed.start_steps()
@@ -169,7 +176,8 @@ class WorkerRuntime:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._services: Services | None = None
-        self._threads = 0
+        self._free_slots: deque[int] = deque()
+        self._slots_in_use = 0
         self._is_child = False
         self._lease_owner: LeaseOwner | None = None
 
@@ -223,13 +231,22 @@ class WorkerRuntime:
 
     @property
     def slot(self) -> InFlightSlot:
-        """The slot of this child process, or of this thread of a thread pool."""
+        """The slot of this child process, thread or greenlet."""
         slot: InFlightSlot | None = getattr(self._local, "slot", None)
         if slot is None:
-            with self._lock:
-                index, self._threads = self._threads, self._threads + 1
+            index = self._free_slot()
             slot = self._local.slot = self.in_flight.slot(index, os.getpid())
+            # A thread or a greenlet may end before the process does.
+            self._local.slot_lease = SlotLease(slot, index, self._free_slots)
         return slot
+
+    def _free_slot(self) -> int:
+        """Return the index of a slot that no thread or greenlet uses."""
+        with suppress(IndexError):
+            return self._free_slots.popleft()
+        with self._lock:
+            self._slots_in_use += 1
+            return self._slots_in_use - 1
 
     @property
     def lease_owner(self) -> LeaseOwner:

@@ -69,7 +69,8 @@ def _refusal(
     if not isinstance(header, dict) or not is_uuid(uuid) or not is_uuid(header.get("instance")):
         return "forged", "its header or its id is invalid"
     if _limits(request)[0] and not runtime.is_prefork:
-        return NEEDS_TIME_LIMIT, "it needs a time limit, which a thread pool does not enforce"
+        pool = runtime.pool
+        return NEEDS_TIME_LIMIT, f"it needs a time limit, which the pool {pool} does not enforce"
     return None
 
 

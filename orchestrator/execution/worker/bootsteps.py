@@ -10,12 +10,12 @@ from celery.app import trace
 from kombu import Queue
 from kombu.serialization import prepare_accept_content
 
-from orchestrator import broker_settings
-from orchestrator.celery_versions import forks_processes
+from orchestrator import broker_settings, native_threads
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution.process.configuration_exit import configuration_exit
 from orchestrator.execution.process.installed_parts import require_parts
 from orchestrator.execution.worker import (
+    pools,
     prefetch_limit,
     signal_receivers,
     unreadable_messages,
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.worker.main_process import MainProcess
 
 log = get_logger(__name__)
-
-_UNSUITABLE = (
-    "steps of workflows run in the pools prefork and threads, not in {pool}: {reason}."
-    " Start the worker with -P prefork or -P threads"
-)
-_ONE_THREAD = "its tasks share one thread, so that one waiting for Postgres would stop all"
-_SPAWN = "its processes must be forked, to share memory with the worker that reports them"
 
 
 def add(app: Celery, runtime: WorkerRuntime) -> None:
@@ -89,7 +82,9 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
             return runtime.runs_steps
 
         def start(self, consumer: Any) -> None:
-            prefetch_limit.take_only_startable(consumer)
+            # A greenlet that ends wakes nothing that would look for the next message.
+            if runtime.pool != pools.GEVENT:
+                prefetch_limit.take_only_startable(consumer)
             broker_settings.keep_client(consumer.task_consumer.channel)
             unreadable_messages.protect(consumer)
             consumer.controller.orchestrator.on_connected(consumer)
@@ -111,15 +106,15 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     """Return the worker's main process; None if its pool runs no steps.
 
     Raises:
-        ConfigurationError: the pool cannot run steps, or (in an embedded worker) a library is not
-            installed or this release does not support the schema of the database.
+        ConfigurationError: in an embedded worker, a library is not installed or this release does
+            not support the schema of the database.
         SystemExit: the same about libraries and schema, in a worker program.
     """
     warn_of_misspelt_settings()
-    pool = _pool_name(controller)
+    pool = pools.step_pool(controller)
     if pool is None:
         return None
-    with configuration_exit() if _is_program(controller) else nullcontext():
+    with configuration_exit() if pools.is_program(controller) else nullcontext():
         require_parts(runtime.settings)
         from orchestrator.database.schema.upgrade import require_schema
 
@@ -130,11 +125,14 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     _adopt_broker_options(runtime)
     _consume_control_queue(runtime)
     _accept_json(runtime.app)
-    if is_rabbitmq(runtime.app):
+    if is_rabbitmq(runtime.app) or pool == pools.GEVENT:
         prefetch_limit.limit_per_slot(controller)
+    if is_rabbitmq(runtime.app):
         accept_existing_queues(runtime.app)
-    concurrency = controller.max_concurrency or controller.concurrency
-    runtime.become_worker(controller.hostname, concurrency, forks=pool == "prefork")
+    if pool == pools.GEVENT:
+        native_threads.enable(runtime.settings.database_pool)
+    concurrency = 1 if pool == pools.SOLO else controller.max_concurrency or controller.concurrency
+    runtime.become_worker(controller.hostname, concurrency, pool)
     worker = MainProcess(runtime)
     signal_receivers.set_worker(worker)
     return worker
@@ -156,30 +154,6 @@ def _adopt_broker_options(runtime: WorkerRuntime) -> None:
         log.info("The broker's options are unknown", action="options_unknown", error=str(error))
     finally:
         database.close()
-
-
-def _pool_name(controller: Any) -> str | None:
-    from celery.concurrency import prefork, thread
-
-    pool = controller.pool_cls
-    if issubclass(pool, thread.TaskPool):
-        return "threads"
-    if issubclass(pool, prefork.TaskPool):
-        if not forks_processes(controller):
-            raise ConfigurationError(_UNSUITABLE.format(pool="spawned prefork", reason=_SPAWN))
-        return "prefork"
-    name = pool.__module__.rpartition(".")[2]
-    if _is_program(controller):
-        raise ConfigurationError(_UNSUITABLE.format(pool=name, reason=_ONE_THREAD))
-    # Only warn: celery.contrib.testing runs the tests of users in a pool of one thread by default.
-    log.warning("This embedded worker runs no steps", action="pool_unsupported", pool=name)
-    return None
-
-
-def _is_program(controller: Any) -> bool:
-    from celery.apps.worker import Worker as Program
-
-    return isinstance(controller, Program)
 
 
 def _consume_control_queue(runtime: WorkerRuntime) -> None:

@@ -67,7 +67,7 @@ class ConsumerWatchdog:
         if not self._heartbeat.free or runtime.in_flight.stopping or not _is_consuming(consumer):
             return False
         return has_stalled_attempt(
-            runtime.services.database,
+            self._heartbeat.database,
             runtime.queues,
             runtime.step_tasks,
             limits=runtime.is_prefork,

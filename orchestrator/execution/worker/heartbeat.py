@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import state as worker_state
 
-from orchestrator import broker_settings, clock
+from orchestrator import bootstrap, broker_settings, clock, native_threads
 from orchestrator.clock import monotonic
+from orchestrator.database.connection.database import Database
 from orchestrator.database.transitions import decision_lease_queries
 from orchestrator.database.workers import route_queries, worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
@@ -43,28 +43,37 @@ class Heartbeat:
         self._runtime = runtime
         self._after_heartbeat = after_heartbeat
         self._period = runtime.settings.lease / HEARTBEATS_PER_LEASE
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._registered = threading.Event()
+        self._stop = native_threads.event()
+        self._wake = native_threads.event()
+        self._registered = native_threads.event()
+        self._database: Database | None = None
+        self._thread: native_threads.Thread | None = None
         self._row_is_stale = False
         self._received_since = False
         self.last_received = self._last_try = self._last_success = monotonic()
-        self._thread = threading.Thread(
-            target=self._run, name="orchestrator-heartbeat", daemon=True
-        )
 
     def start(self, timeout: float = 3.0) -> None:
         """Start the thread; call it after the pool has forked.
 
         Waits up to `timeout` seconds for the registration, which should precede all claims."""
-        self._thread.start()
+        if native_threads.enabled():
+            # The other connections are handed from greenlet to greenlet, in one thread.
+            self._database = bootstrap.database_of(
+                self._runtime.settings, checked=self._runtime.schema_checked, size=1
+            )
+        self._thread = native_threads.start(self._run, "orchestrator-heartbeat")
         self._registered.wait(timeout)
+
+    @property
+    def database(self) -> Database:
+        """The connections of the heartbeat's thread."""
+        return self._database or self._runtime.services.database
 
     def stop(self) -> None:
         """Stop the thread and deregister the worker; without Postgres its leases expire instead."""
         self._stop.set()
         self._wake.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(self._period)
         try:
             worker_queries.stop(self._runtime.services.database, self._runtime.worker_id)
@@ -85,7 +94,8 @@ class Heartbeat:
         """Return whether the thread still tries to send heartbeats, whether Postgres answers or
         not, and a text about it."""
         elapsed = monotonic() - self._last_try
-        alive = self._thread.is_alive() and elapsed < HANG_TIMEOUT
+        runs = self._thread is not None and self._thread.is_alive()
+        alive = runs and elapsed < HANG_TIMEOUT
         return alive, "alive" if alive else f"no heartbeat was tried for {elapsed:.0f} s"
 
     def ready(self) -> tuple[bool, str]:
@@ -136,7 +146,7 @@ class Heartbeat:
             self._stop.set()
 
     def _send(self) -> None:
-        runtime, database = self._runtime, self._runtime.services.database
+        runtime, database = self._runtime, self.database
         if not self._registered.is_set() or self._row_is_stale:
             self._row_is_stale = False
             self._register()
@@ -161,7 +171,7 @@ class Heartbeat:
 
     def _register(self) -> None:
         try:
-            worker_queries.register(self._runtime.services.database, self._row())
+            worker_queries.register(self.database, self._row())
         except BaseException:
             self._row_is_stale = True
             raise
@@ -182,7 +192,7 @@ class Heartbeat:
             id=runtime.worker_id,
             name=runtime.hostname,
             pid=os.getpid(),
-            pool="prefork" if runtime.is_prefork else "threads",
+            pool=runtime.pool,
             concurrency=runtime.concurrency,
             queues=runtime.queues,
             refused_queues=runtime.refused_queues,

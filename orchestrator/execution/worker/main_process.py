@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state as worker_state
 
 from orchestrator.error_handler.task_errors import runtime_error
+from orchestrator.execution.worker import pools
 from orchestrator.execution.worker.child_exit_watcher import ChildExitWatcher
 from orchestrator.execution.worker.companion_consumer import CompanionConsumer
 from orchestrator.execution.worker.consumer_watchdog import ConsumerWatchdog
@@ -72,8 +73,10 @@ class MainProcess:
         self._companions.start(consumer)
         self._update_events_flag()
         self.watch_children(consumer.pool)
-        if not self.runtime.is_prefork:
+        if self.runtime.pool == pools.THREADS:
             self._wake_after_tasks(consumer.pool)
+        if self.runtime.pool == pools.GEVENT:
+            pools.ignore_limits_of_steps(consumer.pool)
 
     def listen(self, hub: Any) -> None:
         """Adopt the event loop that begins after a (re)connect."""
@@ -87,7 +90,7 @@ class MainProcess:
         """Watch the pool's children for exits, by the system and by billiard's callback.
 
         Celery replaces billiard's callback at each reconnect, so this is called again."""
-        billiards = getattr(pool, "_pool", None)
+        billiards = getattr(pool, "_pool", None) if self.runtime.is_prefork else None
         previous = getattr(billiards, "on_process_down", None)
         if billiards is None or getattr(previous, "watched", False):
             return

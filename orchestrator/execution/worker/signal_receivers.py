@@ -15,6 +15,7 @@ from celery import signals
 
 from orchestrator.companion_queues import users_queue
 from orchestrator.execution.step.celery_request import LINKED_FIELDS, is_uuid
+from orchestrator.execution.worker import pools
 from orchestrator.log import get_logger
 from orchestrator.message_names import HEADER
 
@@ -87,6 +88,7 @@ def _received(request: Any = None, **_: Any) -> None:
             _prepare_step_request(worker, request)
         elif worker.runtime.installed.is_internal_task(request.type):
             _extend_hard_limit(worker.runtime, request)
+            request.__class__ = _internal_request(request.__class__)
 
 
 def _prepare_step_request(worker: MainProcess, request: Any) -> None:
@@ -114,9 +116,31 @@ def _extend_hard_limit(runtime: WorkerRuntime, request: Any) -> None:
 
 
 @cache
+def _internal_request(celery_class: Hashable) -> Any:
+    """Return the request class for internal tasks: a subclass of the task's own request class."""
+    base: Any = celery_class
+
+    class InternalRequest(base):  # type: ignore[misc]
+        #: Read by `pools.ignore_limits_of_steps`.
+        of_orchestrator = True
+        acknowledged: bool
+
+        def acknowledge(self) -> None:
+            """Acknowledge at once. Celery leaves it to its event loop, which stands still while a
+            pool of its own thread runs the task."""
+            if self.acknowledged or all(worker.runtime.pool != pools.SOLO for worker in _workers):
+                super().acknowledge()
+                return
+            self._message.ack_log_error(log, self._connection_errors)
+            self.acknowledged = True
+
+    return InternalRequest
+
+
+@cache
 def _step_request(celery_class: Hashable) -> Any:
     """Return the request class for steps: a subclass of the task's own request class."""
-    base: Any = celery_class
+    base: Any = _internal_request(celery_class)
 
     class StepRequest(base):  # type: ignore[misc]
         #: The main process stores nothing in the users' result backend either.

@@ -36,8 +36,23 @@ app.conf.update(
     broker_transport_options=json.loads(os.environ.get("ZOO_TRANSPORT", "{}")),
     task_queue_max_priority=json.loads(os.environ.get("ZOO_MAX_PRIORITY", "null")),
 )
+if os.environ.get("ZOO_START_METHOD"):
+    app.conf.worker_pool_start_method = os.environ["ZOO_START_METHOD"]
 if not os.environ.get("ZOO_PLAIN"):
     install(app)
+if os.environ.get("ZOO_PSYCOGREEN"):
+    # What psycogreen does: every connection of the process waits in gevent.
+    from gevent.socket import wait_read, wait_write
+    from psycopg2 import extensions
+
+    def wait(connection, timeout=None):
+        while True:
+            state = connection.poll()
+            if state == extensions.POLL_OK:
+                return
+            (wait_read if state == extensions.POLL_READ else wait_write)(connection.fileno())
+
+    extensions.set_wait_callback(wait)
 if os.environ.get("ZOO_OBSERVE"):
     import_module("tests.celery_apps.every_task_kind.request_recorder")
 

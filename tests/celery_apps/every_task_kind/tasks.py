@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 import redis
 from celery import Task, chord, group, shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
@@ -391,3 +393,27 @@ VALUES: dict[str, Any] = {
 @shared_task(name="zoo.value")
 def value(kind):
     return {"value": VALUES[kind]}
+
+
+# -- in a pool of greenlets ------------------------------------------------------------
+
+
+@shared_task(name="zoo.holds_the_hub")
+def holds_the_hub(seconds, key):
+    """Compute for a while: no other greenlet of the process runs."""
+    count = times(key)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return {"count": count}
+
+
+@shared_task(name="zoo.copies")
+def copies(count):
+    """Use COPY on a connection of its own, as users do."""
+    connection = psycopg2.connect(os.environ["ORCHESTRATOR_DATABASE_URL"])
+    with connection, connection.cursor() as cursor:
+        buffer = io.StringIO()
+        cursor.copy_expert(f"copy (select generate_series(1, {count})) to stdout", buffer)
+    connection.close()
+    return {"lines": len(buffer.getvalue().splitlines())}
