@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import flask_smorest  # type: ignore[import-untyped]
 from flask import Flask, current_app, g, request
 
-from api.console import pages
+from api.console import login, pages
 from api.http import etags, idempotency, problem_types, problems, trace_id
 from api.http.app_state import EXTENSION, AppState, state
-from api.http.authentication import Authenticator, Role
+from api.http.authentication import Authenticator, Caller, Role
 from api.http.body_validators import Validators
 from api.http.problems import Problem
 from api.http.rate_limiter import Rate, RateLimiter
 from api.http.resource_blueprint import IdConverter, UncheckedId
+from api.http.sessions import Sessions
 from api.resources import (
     api_docs,
     api_keys,
@@ -29,6 +31,7 @@ from api.resources import (
     history,
     instance_commands,
     instances,
+    me,
     metrics,
     schedules,
     secrets,
@@ -72,6 +75,7 @@ RESOURCES = (
     system_overview,
     secrets,
     api_keys,
+    me,
 )
 
 #: The host names of this machine. Without keys all others are refused: a foreign page whose name
@@ -115,11 +119,13 @@ def create_app(
     are several.
     """
     settings = services.settings
-    app = _flask(list(settings.api_hosts) or (None if authenticate else LOCAL))
+    public = urlsplit(settings.public_url or "").hostname
+    app = _flask(None if authenticate else [*LOCAL, *([public] if public else ())])
     described = _describe(app)
     app.extensions[EXTENSION] = AppState(
         services=services,
         authenticator=Authenticator(services.database, authenticate),
+        sessions=Sessions(services.database, settings.public_url),
         catalog=Catalog(services.database),
         hints=Hints(services.dispatcher),
         limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
@@ -134,8 +140,11 @@ def create_app(
     app.register_blueprint(health.blueprint)
     app.register_blueprint(api_docs.blueprint)
     app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(login.blueprint)
     app.register_blueprint(pages.blueprint)
     app.before_request(_check_request)
+    if prefix := app.extensions[EXTENSION].sessions.prefix:
+        app.wsgi_app = _Prefixed(app.wsgi_app, prefix)  # type: ignore[method-assign]
     app.wsgi_app = _ResponseHeaders(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)
     log.add_context("request", trace_id.ids)
@@ -188,7 +197,7 @@ def _check_request() -> None:
     if least is None:
         return
     app = state()
-    g.caller = app.authenticator.caller(request.headers.get("Authorization"))
+    g.caller = _caller(app)
     if app.authenticator.required:
         app.limiter.count(g.caller.owner)
     if g.caller.role < least:
@@ -198,6 +207,33 @@ def _check_request() -> None:
     for name, value in (request.view_args or {}).items():
         if isinstance(value, UncheckedId):
             request.view_args[name] = instances.identified(value)  # type: ignore[index]
+
+
+def _caller(app: AppState) -> Caller:
+    """Return who asks: by key, by session, or anybody. Raises `Problem` 401, 403."""
+    authorization = request.headers.get("Authorization")
+    if not app.authenticator.required:
+        app.sessions.check_origin(request)  # a page elsewhere must not act for this machine's user
+    elif authorization is None:
+        person = app.sessions.caller(request)
+        if person is not None:
+            return person
+    return app.authenticator.caller(authorization)
+
+
+class _Prefixed:
+    """Takes the prefix of `ORCHESTRATOR_PUBLIC_URL` off the paths of requests, where a proxy in
+    front has left it."""
+
+    def __init__(self, app: WSGIApplication, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == self._prefix or path.startswith(f"{self._prefix}/"):
+            environ = {**environ, "PATH_INFO": path.removeprefix(self._prefix) or "/"}
+        return self._app(environ, start_response)
 
 
 class _ResponseHeaders:

@@ -9,6 +9,7 @@ Docker or Kubernetes mounts). A command-line flag replaces the field afterwards,
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
@@ -35,6 +36,12 @@ def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
 def _secret(default: str | None) -> Any:
     """A field that may contain a password: no repr, log or traceback shows it."""
     return field(default=default, repr=False)
+
+
+def _is_web_address(value: str | None) -> None:
+    """Check that a value, if set, is the URL of a web page without a query."""
+    if value is not None and not re.fullmatch(r"https?://[^/?#\s@]+(/[^?#\s%]*)?", value):
+        raise ValidationError("Must be an address such as https://example.com/workflows.")
 
 
 def _is_address(value: str | None) -> None:
@@ -122,10 +129,6 @@ class Settings:
     #: Whether callers need an API key: ``on``, ``off`` (allowed on loopback only), or ``auto``: on
     #: if other machines can reach the API.
     api_authentication: str = _checked("auto", OneOf(("auto", "on", "off")))
-    #: The host names that the API answers to (``api.example.com``, ``.example.com``); a request
-    #: with another name gets 400. Empty: all names, or without authentication only those of this
-    #: machine.
-    api_hosts: tuple[str, ...] = ()
     #: Requests that one API process works on at a time, without those that only wait for an
     #: instance.
     api_threads: int = _checked(16, Range(min=1, max=1000))
@@ -133,6 +136,11 @@ class Settings:
     api_rate_limit: float = _checked(1000.0, Range(min=0))
     #: The address of the API, for the command line and the client.
     api_url: str = "http://127.0.0.1:8233"
+    #: The address at which browsers find the API and the console, if it is another one, such as
+    #: ``https://example.com/workflows`` of a proxy. It decides the path and the cookies of the
+    #: console, not headers of requests. Without authentication the API answers to this host name
+    #: and to those of this machine only; a request with another name gets 400.
+    public_url: str | None = _checked(None, _is_web_address)
     #: The address of Flower. The API links each attempt to its page there; empty: no links.
     flower_url: str | None = None
     #: The API key that the command line and the client send.

@@ -16,6 +16,7 @@ from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.security import safe_join
 
 from api.http import problem_types
+from api.http.app_state import state
 from api.http.problems import Problem
 
 PREFIX = "/console"
@@ -74,7 +75,7 @@ def asset(name: str) -> Response:
 
 def base() -> str:
     """Return the path of the console, without a slash at its end."""
-    return PREFIX
+    return state().sessions.prefix + PREFIX
 
 
 @functools.cache

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.http.authentication import Authenticator, Caller
     from api.http.body_validators import Validators
     from api.http.rate_limiter import RateLimiter
+    from api.http.sessions import Sessions
     from api.shared.change_feed import ChangeFeed
     from api.shared.gauge_cache import Gauges
     from api.shared.hint_sender import Hints
@@ -37,6 +38,7 @@ class AppState:
 
     services: Services
     authenticator: Authenticator
+    sessions: Sessions
     catalog: Catalog
     hints: Hints
     limiter: RateLimiter

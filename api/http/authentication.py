@@ -18,6 +18,7 @@ from api.http import problem_types
 from api.http.problems import Problem
 from orchestrator import clock
 from orchestrator.database.access import api_key_queries
+from orchestrator.database.access.api_key_queries import KeyRow
 from orchestrator.database.connection.database import Database
 from orchestrator.database.keyset_pages import Scope
 
@@ -47,15 +48,19 @@ class Caller:
     owner: str
     role: Role
     scope: Scope
+    #: How they were recognised: ``off``, ``key`` or ``session``; and until when they are.
+    via: str = "key"
+    expires_at: datetime | None = None
 
 
 #: Every caller, when authentication is off.
-ANYBODY = Caller("anonymous", "anonymous", Role.ADMIN, Scope())
+ANYBODY = Caller("anonymous", "anonymous", Role.ADMIN, Scope(), via="off")
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedKey:
     caller: Caller
+    row: KeyRow
     hash: bytes
     expires_at: datetime | None
     read_at: float
@@ -77,8 +82,13 @@ class Authenticator:
 
     def caller(self, authorization: str | None) -> Caller:
         """Return the caller. Raises `Problem` 401 without a valid key."""
-        if not self.required:
-            return ANYBODY
+        return self._valid(authorization).caller if self.required else ANYBODY
+
+    def key(self, authorization: str) -> KeyRow:
+        """Return the key of an `Authorization` header. Raises `Problem` 401 if it is not valid."""
+        return self._valid(authorization).row
+
+    def _valid(self, authorization: str | None) -> _CachedKey:
         match = _BEARER.fullmatch(authorization or "")
         if match is None:
             raise Problem(problem_types.UNAUTHENTICATED)
@@ -90,7 +100,7 @@ class Authenticator:
         assert cached is not None  # noqa: S101  nothing has a hash of zeros
         if cached.expires_at and cached.expires_at <= clock.now():
             raise Problem(problem_types.UNAUTHENTICATED)
-        return cached.caller
+        return cached
 
     def evict(self, prefix: str) -> None:
         """Remove a revoked key from the cache."""
@@ -106,8 +116,14 @@ class Authenticator:
         if row is None:
             self.evict(prefix)
             return None
-        caller = Caller(row.name, row.owner, Role[row.role.upper()], Scope(row.scope))
-        cached = _CachedKey(caller, row.hash, row.expires_at, now)
+        caller = Caller(
+            row.name,
+            row.owner,
+            Role[row.role.upper()],
+            Scope(row.scope),
+            expires_at=row.expires_at,
+        )
+        cached = _CachedKey(caller, row, row.hash, row.expires_at, now)
         with self._lock:
             if len(self._cached) >= _MAX_CACHED:
                 self._cached.clear()

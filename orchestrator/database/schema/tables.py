@@ -764,6 +764,18 @@ api_keys = Table(
     Column("revoked_at", Time),
 )
 
+#: Sessions of people in browsers, of whose ids only a SHA-256 is kept. A session ends with its key.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("key_id", Id, nullable=False),
+    _now(),
+    Column("expires_at", Time, nullable=False),
+    Column("address", Text),
+    Index(None, "expires_at"),
+)
+
 #: Secrets of workflows, encrypted (see ``orchestrator/secrets/encryption.py``).
 secrets = Table(
     "secrets",

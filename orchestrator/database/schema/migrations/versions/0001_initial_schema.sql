@@ -551,6 +551,17 @@ create table orchestrator.api_keys (
   constraint api_keys_prefix_uq unique (prefix)
 );
 
+create table orchestrator.sessions (
+  hash bytea not null,
+  key_id uuid not null,
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  address text,
+  constraint sessions_pk primary key (hash)
+);
+create index sessions_expires_at_ix
+  on orchestrator.sessions (expires_at);
+
 create table orchestrator.secrets (
   namespace text not null,
   name text not null,

@@ -1,0 +1,103 @@
+"""``/console/login`` and ``/console/logout``: a session for an API key.
+
+The page is rendered here and needs no database, so that it says what is wrong while Postgres is
+down.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from functools import cache
+
+from flask import Blueprint, Response, redirect, render_template, request
+
+from api.console.pages import PAGES, PREFIX, base, policy
+from api.http import problem_types
+from api.http.app_state import state
+from api.http.problems import Problem
+from api.http.sessions import COOKIE
+from orchestrator.errors import DatabaseUnavailable
+
+#: The cookie that must agree with the form: no other page can have both.
+FORM_COOKIE = "orchestrator-login"
+_FORM_TIME = 3600.0
+
+blueprint = Blueprint("console_login", __name__, template_folder="templates")
+
+
+@blueprint.get(f"{PREFIX}/login")
+def form() -> Response:
+    """Show the form; without authentication there is nothing to log in to."""
+    if not state().authenticator.required:
+        return _see(_next())
+    return _form()
+
+
+@blueprint.post(f"{PREFIX}/login")
+def login() -> Response:
+    """Exchange an API key for a session."""
+    sessions = state().sessions
+    sessions.check_origin(request)
+    given = request.form.get("token", "")
+    expected = request.cookies.get(sessions.cookie_name(request, FORM_COOKIE), "")
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        return _form("This form is too old. Try again.", 403)
+    key = request.form.get("key", "").strip()
+    try:
+        row = state().authenticator.key(f"Bearer {key}")
+        answer = _see(_next())
+        sessions.begin(request, answer, row)
+    except Problem as problem:
+        if problem.kind is not problem_types.UNAUTHENTICATED:
+            raise
+        return _form("This is no valid API key.", 401)
+    except DatabaseUnavailable:
+        return _form("The database does not answer. Nothing is lost; try again soon.", 503)
+    sessions.set_cookie(request, answer, FORM_COOKIE, "", 0, "Strict")
+    return answer
+
+
+@blueprint.post(f"{PREFIX}/logout")
+def logout() -> Response:
+    """End the session."""
+    sessions = state().sessions
+    sessions.caller(request)
+    answer = Response(status=204)
+    sessions.end(request)
+    sessions.set_cookie(request, answer, COOKIE, "", 0, "Lax")
+    return answer
+
+
+def _form(error: str | None = None, status: int = 200) -> Response:
+    token = secrets.token_urlsafe(24)
+    text = render_template(
+        "login.html", base=base(), token=token, error=error, next=_next(), styles=_styles()
+    )
+    headers = {"Content-Security-Policy": policy(None), "Cache-Control": "no-store"}
+    answer = Response(text, status, headers, content_type="text/html; charset=utf-8")
+    state().sessions.set_cookie(request, answer, FORM_COOKIE, token, _FORM_TIME, "Strict")
+    return answer
+
+
+def _see(path: str) -> Response:
+    return redirect(path, 303)  # type: ignore[return-value]  # werkzeug's, Flask's is its child
+
+
+def _next() -> str:
+    """Return where to go after the login: a path below the console, whatever was asked for."""
+    path = request.values.get("next", "")
+    is_ours = path.startswith(f"{base()}/") and ".." not in path
+    is_plain = not any(character in path for character in "\\\r\n\t") and "//" not in path
+    return path if is_ours and is_plain else f"{base()}/"
+
+
+@cache
+def _styles() -> list[str]:
+    """Return the paths of the console's style sheets, if it was built."""
+    file = PAGES / ".vite" / "manifest.json"
+    if not file.is_file():
+        return []
+    entries = json.loads(file.read_text(encoding="utf-8"))
+    return [f"{base()}/{name}" for name in entries.get("index.html", {}).get("css", [])]
