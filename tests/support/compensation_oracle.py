@@ -14,7 +14,8 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
     if step.compensates is not None or any(one.compensates is not None for one in above):
         return False
     undoing = rows.workflow.task(step.reference).metadata.get("compensate")
-    if undoing is None and (step.kind != "run" or "child" not in (step.state or {})):
+    awaits_child = step.kind in ("run", "call") and "child" in (step.state or {})
+    if undoing is None and not awaits_child:
         return False
     is_replaced = any(
         one.status is Status.COMPLETED
@@ -23,7 +24,7 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
     )
     if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
         return False
-    if step.kind == "run" and step.status is not Status.COMPLETED:
+    if awaits_child and step.status is not Status.COMPLETED:
         # Only one that undoes itself, and has something to undo, has a place to be undone at.
         return step.completion_number is not None and not is_replaced
     known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from orchestrator.core.model import Status, StimulusKind
+from orchestrator.core.model import AttemptEnd, AttemptState, Status, StimulusKind
 from tests.support.documents import doc
 from tests.support.in_memory_instances import World
 
@@ -214,7 +214,17 @@ class Outside:
         self.world.claim(self.random.choice(self.world.ready()))
 
     def succeed(self) -> None:
-        self.world.succeed(self.random.choice(self.world.running()), self.random.randint(0, 99))
+        attempt, output = self.random.choice(self.world.running()), self.random.randint(0, 99)
+        chance = self.random.random()
+        if chance < 0.05:
+            more: Body = {"leaves_chain": True}
+        elif chance < 0.1 and "test/child/1.0.0" in self.world.workflows:
+            child = {"workflow_id": "test/child/1.0.0", "namespace": "test", "input": output}
+            more = {"replacement": child}
+        else:
+            return self.world.succeed(attempt, output)
+        end = AttemptEnd(attempt.id, AttemptState.SUCCEEDED, output, **more)
+        return self.world.end(attempt, end)
 
     def fail(self) -> None:
         error = {"type": ERROR + "runtime", "status": self.random.choice([500, 503])}
