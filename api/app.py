@@ -39,6 +39,7 @@ from api.resources import (
     subscriptions,
     system_overview,
     wait_reasons,
+    workflow_statistics,
     workflows,
 )
 from api.shared.change_feed import ChangeFeed
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 RESOURCES = (
     workflows,
     graphs,
+    workflow_statistics,
     instances,
     steps,
     history,
