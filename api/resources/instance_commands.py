@@ -21,6 +21,7 @@ from api.http.resource_blueprint import Resource
 from api.resources import dry_runs
 from api.resources.instance_decision import Change
 from api.resources.instances import etag, identified
+from api.resources.steps import LARGEST
 from api.schemas.commands import (
     AcceptedSchema,
     CommandSchema,
@@ -31,12 +32,13 @@ from api.schemas.commands import (
 from api.schemas.common import ProblemSchema
 from api.schemas.dry_runs import CommandPlanSchema, CommandQuerySchema
 from orchestrator.core.commands import COMMANDS as CORE_COMMANDS
-from orchestrator.core.model import OPEN_STATUSES
+from orchestrator.core.model import OPEN_STATUSES, Status, TimerKind
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances import step_queries
 from orchestrator.database.instances.command_queries import Target
+from orchestrator.database.schedules import timer_queries
 
 blueprint = Resource(
     "commands", __name__, url_prefix="/v1/instances/<id:id>", description="Commands to instances."
@@ -93,9 +95,13 @@ def _record(
     extra = {name: value for name, value in body.items() if name != "reason"}
     action = f"instance.{command.name}"
     audit_queries.write(cursor, audit_entry(action, after.namespace, after.id, reason, **extra))
+    return _accepted(command.name, after, decided=decided)
+
+
+def _accepted(command: str, after: Target, *, decided: bool) -> RecordedAnswer:
     accepted = {
         "id": after.id,
-        "command": command.name,
+        "command": command,
         "status": after.status,
         "compensation": after.compensation,
         "run": after.run,
@@ -103,6 +109,30 @@ def _record(
     }
     headers = {"Location": f"/v1/instances/{after.id}", **etags.headers(etag(after))}
     return idempotency.recordable(202, accepted, headers)
+
+
+@blueprint.route("/steps/<int:step>/retry-now", methods=["POST"], tagged=True)
+@blueprint.answers(202, AcceptedSchema, Location="where the instance is")
+@json_body(CommandSchema, optional=True)
+def retry_now(body: dict[str, Any], id: str, step: int) -> Response:
+    """Try a step again now, instead of at its `retry_at`
+
+    409 if the step waits for no retry, or the instance is suspended.
+    """
+
+    def prepare(cursor: Transaction, target: Target) -> None:
+        if target.status == Status.SUSPENDED:
+            raise Problem(problem_types.WRONG_STATUS, "the instance is suspended")
+        if step > LARGEST or not timer_queries.fire_now(cursor, target.id, step, TimerKind.RETRY):
+            raise Problem(problem_types.WRONG_STATUS, f"step {step} waits for no retry")
+
+    def record(cursor: Transaction, after: Target, decided: bool) -> RecordedAnswer:
+        reason = body.get("reason")
+        entry = audit_entry("step.retry_now", after.namespace, after.id, reason, step=step)
+        audit_queries.write(cursor, entry)
+        return _accepted("retry-now", after, decided=decided)
+
+    return Change(identified(id), prepare, record).run()
 
 
 _ETAG = "of the instance after the command"

@@ -123,6 +123,7 @@ def step_json(
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "retry_at": row.retry_at,
+        "can_retry_now": row.retry_at is not None,
         "child": row.child,
         "skipped": None if skip is None else _skip(skip),
         "error": raw(row.error) if payloads else short_error(row.error),

@@ -25,7 +25,7 @@ blueprint = Resource(
     description="The execution tree of an instance.",
 )
 #: The largest number that a step can have.
-_LARGEST = 2**31 - 1
+LARGEST = 2**31 - 1
 
 
 @blueprint.route("")
@@ -67,7 +67,7 @@ def get(id: str, step: int) -> Response:
     """A step"""
     found = find(id)
     database = state().services.database
-    row = step_queries.get(database, found.id, step) if step <= _LARGEST else None
+    row = step_queries.get(database, found.id, step) if step <= LARGEST else None
     if row is None:
         raise Problem(problem_types.NOT_FOUND, f"the instance has no step {step}")
     return respond(steps_json(found.id, [row])[0])

@@ -121,6 +121,9 @@ class StepSummarySchema(Schema):
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
     retry_at = time(required=True, allow_none=True)
+    can_retry_now = fields.Boolean(
+        required=True, metadata={"description": "whether `.../retry-now` ends its pause"}
+    )
     child = uuid(
         required=True,
         allow_none=True,

@@ -61,6 +61,27 @@ def test_a_completed_instance_is_undone_whole_or_back_to_a_step(outside: Outside
     ]  # fmt: skip
 
 
+def test_a_pause_before_a_retry_is_ended(outside: Outside) -> None:
+    retry = {"delay": {"hours": 1}, "limit": {"attempt": {"count": 2}}}
+    id = outside.start([{"t": {"try": [{"a": {"call": "a"}}], "catch": {"retry": retry}}}])
+    assert outside.work(id, "a") == ["a"]
+    step = outside.step(id, "t")
+    assert (step["status"], step["can_retry_now"]) == ("waiting", True)
+    path = f"/v1/instances/{id}/steps"
+    outside.command(id, "suspend")
+    assert problem(outside.api.post(f"{path}/{step['id']}/retry-now")) == "wrong-status"
+    outside.command(id, "resume")
+    assert problem(outside.api.post(f"{path}/99/retry-now")) == "wrong-status"
+    answer = outside.api.post(f"{path}/{step['id']}/retry-now", json={"reason": "it is up again"})
+    assert answer.status_code == 202
+    assert problem(outside.api.post(f"{path}/{step['id']}/retry-now")) == "wrong-status"
+    assert outside.work(id) == ["a"]
+    assert outside.instance(id)["status"] == "completed"
+    assert outside.audited(id)[0][1:] == (
+        "step.retry_now", "it is up again", {"step": step["id"]},
+    )  # fmt: skip
+
+
 def test_a_retry_with_an_edited_input_says_what_was_changed(outside: Outside, cli: Cli) -> None:
     do = [{"a": {"call": "a"}}, {"b": {"call": "b"}}, {"c": {"call": "c"}}]
     id = outside.start(do)

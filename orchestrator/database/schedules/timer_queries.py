@@ -53,6 +53,24 @@ def fire(session: Session, limit: int = 200) -> FiredTimers:
     return FiredTimers(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
 
 
+def fire_now(session: Session, instance: str, step: int, kind: str) -> bool:
+    """Turn one timer into its stimulus before it is due. Return whether it was there."""
+    rows = session.all(
+        """
+        with deleted as (
+          delete from orchestrator.timers
+          where instance_id = %(instance)s and step = %(step)s and kind = %(kind)s
+          returning 1)
+        insert into orchestrator.stimuli (instance_id, kind, step, data)
+        select %(instance)s, 'timer', %(step)s, json_build_object('kind', %(kind)s::text)
+        from deleted
+        returning 1
+        """,
+        {"instance": instance, "step": step, "kind": kind},
+    )
+    return bool(rows)
+
+
 def announce(session: Session, seconds: float | None = None) -> None:
     """Notify the beats of a timer that may be due before their next check.
 
