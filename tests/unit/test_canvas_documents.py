@@ -380,6 +380,7 @@ def test_a_callback_runs_beside_the_rest_and_changes_nothing() -> None:
     rest, callback = fork["fork"]["branches"]
     assert rest == {"total": call("shop.total", ".")}
     assert callback["callback"]["catch"] == {}
+    assert callback["callback"]["try"][0]["mul"]["with"]["args"][0] == "${ . }"
 
 
 def test_the_callback_of_a_group_is_its_first_members_that_of_a_chain_its_last_tasks() -> None:
