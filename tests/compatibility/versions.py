@@ -13,7 +13,7 @@ OF_ITS_TIME = {
     "5.4.0": ("kombu==5.3.7", "billiard==4.2.1", "redis==5.2.1"),
     "5.5.3": ("kombu==5.5.4", "billiard==4.2.1", "redis==5.2.1"),
     "5.6.3": ("kombu==5.6.2", "billiard==4.2.4", "redis==6.4.0"),
-    "5.7.0": ("kombu==5.7.0", "billiard==4.3.0", "redis==7.1.0"),
+    "5.7.0": ("kombu==5.7.0", "billiard==4.3.2", "redis==7.1.0"),
 }
 
 #: Versions whose tests run on RabbitMQ too.

@@ -184,7 +184,7 @@ class Heartbeat:
         runtime = self._runtime
         is_own = broker_settings.is_own_app(runtime.app)
         options = None if is_own else broker_settings.shared_options(runtime.app)
-        route_queries.announce(runtime.services.database, runtime.routes, options)
+        route_queries.announce(self.database, runtime.routes, options)
 
     def _row(self) -> WorkerRow:
         runtime = self._runtime
