@@ -40,6 +40,8 @@ class Server:
 
     #: The name of the server in messages and among a supervisor's processes.
     kind: ClassVar[str]
+    #: Whether a server that dies is started again, until it is stopped.
+    restarts: bool = False
     #: Text of the log if a start failed because another process took the port meanwhile.
     port_taken: ClassVar[str] = "ddress already in use"
 
@@ -155,6 +157,7 @@ class Server:
             lock=self.data_dir / "server.pid",
             grace=20,
             tier=0,
+            restart=self.restarts,
             **options,
         )
 

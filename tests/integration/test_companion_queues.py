@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 from celery import Celery
-from kombu import Queue
+from kombu import Queue, pools
 
 from orchestrator.celery_versions import CONSUMES_QUORUM_QUEUES
 from orchestrator.ids import new_id
@@ -255,7 +255,8 @@ def test_companions_follow_the_queues(request: pytest.FixtureRequest, url: str, 
 
 
 def disconnect(request: pytest.FixtureRequest, zoo: Zoo) -> None:
-    """End every connection to the broker."""
+    """End the workers' connections to the broker, and those of this process."""
+    pools.reset()
     if zoo.stack.broker_url.startswith("redis"):
         with redis.Redis.from_url(zoo.stack.broker_url) as broker:
             for client in broker.client_list():

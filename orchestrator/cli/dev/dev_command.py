@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
@@ -16,6 +17,9 @@ from rich.markup import escape
 from orchestrator.cli.exit_codes import Exit, Failure, exit_with
 from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console
+
+if TYPE_CHECKING:
+    from orchestrator.cli.dev.local_stack import LocalStack
 
 
 @click.command(short_help="Run everything in this terminal.")
@@ -43,24 +47,37 @@ from orchestrator.cli.output import progress_console
 )
 @click.option("--fresh", is_flag=True, help="Begin with empty databases.")
 @click.option("--flower", is_flag=True, help="Start Flower as well.")
-def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
+@click.option("-A", "--app", help="The project's Celery app: its tasks, queues and settings.")
+@click.option("--reload", is_flag=True, help="Restart the workers when a Python file changes.")
+def dev(
+    port: int,
+    data: Path,
+    workers: int,
+    fresh: bool,
+    flower: bool,
+    app: str | None,
+    reload: bool,
+) -> None:
     """Run Postgres, broker, API, workers and beat in this terminal; Ctrl-C stops everything.
 
-    The workers import the modules of ORCHESTRATOR_IMPORTS. There is no authentication: the
-    API listens on this machine only.
+    The workers use the app of --app, or import the modules of ORCHESTRATOR_IMPORTS. There is no
+    authentication: the API listens on this machine only.
     """
+    from orchestrator.cli.dev.code_watcher import watch
     from orchestrator.cli.dev.local_stack import LocalStack, StackPlan
     from orchestrator.cli.dev.log_follower import following
     from orchestrator.embedded.supervisor import ProcessFailed
 
     console = progress_console()
-    plan = StackPlan(data, port, workers, fresh=fresh, flower=flower)
+    plan = StackPlan(data, port, workers, fresh=fresh, flower=flower, app=app)
     try:
         with until_stopped(), LocalStack(plan, reporter(console)) as stack:
             console.print(f"[green]ready[/] · data in {escape(str(stack.data))}")
             click.echo(stack.api_url)
             if stack.flower_url:
                 console.print(f"Flower: {stack.flower_url} · login {stack.flower_login}")
+            if reload:
+                watch(Path.cwd(), partial(_reload, stack, console))
             with following(stack.logs, console):
                 threading.Event().wait()
     except ProcessFailed as error:
@@ -68,6 +85,11 @@ def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
     except StopRequested:
         console.print("stopped")
     exit_with(Exit.COMPLETED)
+
+
+def _reload(stack: LocalStack, console: Console, changed: str) -> None:
+    console.print(f"[dim]{escape(changed)} has changed: the workers start again[/]")
+    stack.restart_workers()
 
 
 def reporter(console: Console) -> Callable[[str], None]:

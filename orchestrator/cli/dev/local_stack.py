@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -21,11 +22,11 @@ from secrets import token_hex
 from types import TracebackType
 from typing import IO, Any, Self
 
+from orchestrator.cli.dev.kept_ports import KeptPorts
 from orchestrator.cli.dev.process_scan import is_alive, with_variable
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.clock import monotonic
 from orchestrator.embedded import Postgres, Valkey
-from orchestrator.embedded.server import free_port
 from orchestrator.embedded.supervisor import (
     TAIL,
     Process,
@@ -56,8 +57,8 @@ Report = Callable[[str], None]
 class StackPlan:
     """The processes to start, and the folder of their data. `port` 0: any free port.
 
-    `environment` is added to the environment of the processes. Without `restart` a worker that
-    died is not started again.
+    `environment` is added to the environment of the processes. Without `restart` a worker or a
+    server that died is not started again.
     """
 
     data: Path
@@ -68,6 +69,8 @@ class StackPlan:
     flower: bool = False
     restart: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: The project's app, as in ``celery -A``; None: our own, with ORCHESTRATOR_IMPORTS.
+    app: str | None = None
 
 
 class LocalStack:
@@ -127,7 +130,17 @@ class LocalStack:
         name = f"worker-{number}"
         options = ["--concurrency", str(self.plan.concurrency), "--hostname", f"{name}@%h"]
         options += ["--task-events"] if self.plan.flower else []
-        return self._spawn(name, "worker", *options, restart=self.plan.restart)
+        return self._spawn(name, "worker", *self._app_option, *options, restart=self.plan.restart)
+
+    def restart_workers(self) -> None:
+        """Let each worker end its steps and start again, with the code as it is now."""
+        for name, process in self.processes.items():
+            if name.startswith("worker-") and process.running:
+                process.signal(signal.SIGTERM)
+
+    @property
+    def _app_option(self) -> list[str]:
+        return ["--app", self.plan.app] if self.plan.app else []
 
     def _start(self) -> None:
         if self.plan.flower:
@@ -151,21 +164,27 @@ class LocalStack:
 
         self._report("starting Postgres and Valkey")
         supervisor = self._supervisor
-        self.database_url = Postgres(self.data / "postgres", supervisor=supervisor).start()
-        self.broker_url = Valkey(self.data / "valkey", supervisor=supervisor).start()
+        ports = KeptPorts(self.data / "ports.json")
+        postgres = Postgres(
+            self.data / "postgres", port=ports.of("postgres"), supervisor=supervisor
+        )
+        valkey = Valkey(self.data / "valkey", port=ports.of("valkey"), supervisor=supervisor)
+        postgres.restarts = valkey.restarts = self.plan.restart
+        self.database_url, self.broker_url = postgres.start(), valkey.start()
         self._report("preparing the database")
         upgrade.upgrade(self.database_url)
 
     def _start_processes(self) -> None:
-        port = self.plan.port or free_port()
+        ports = KeptPorts(self.data / "ports.json")
+        port = self.plan.port or ports.of("api")
         self.api_url = f"http://{HOST}:{port}"
         if self.plan.flower:
-            self.flower_url = f"http://{HOST}:{free_port()}"
+            self.flower_url = f"http://{HOST}:{ports.of('flower')}"
         self._environment = {**os.environ, **self._settings(port), **self.plan.environment}
         self._report("starting API, workers and beat")
         api = self._spawn("api", "api")
         workers = [self.start_worker(number + 1) for number in range(self.plan.workers)]
-        beat = self._spawn("beat", "beat")
+        beat = self._spawn("beat", "beat", *self._app_option)
         if self.plan.flower:
             self._start_flower()
         api.wait_until(on_first_start(http_ok(f"{self.api_url}/readyz")), READY_TIMEOUT)
@@ -185,6 +204,8 @@ class LocalStack:
             **({"ORCHESTRATOR_FLOWER_URL": self.flower_url} if self.plan.flower else {}),
             **self._secrets_key(),
             _MARK: self._identity,
+            # Celery prefers this variable to the broker that a project's app names.
+            **({"CELERY_BROKER_URL": self.broker_url} if self.plan.app else {}),
         }
 
     def _secrets_key(self) -> dict[str, str]:

@@ -23,6 +23,9 @@ from orchestrator.settings import load_settings
 if TYPE_CHECKING:
     from celery import Celery
 
+_app = click.option(
+    "-A", "--app", help="The project's Celery app, as in `celery -A`; default: an app of our own."
+)
 _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LEVEL, else INFO.")
 
 
@@ -44,6 +47,7 @@ def api(host: str | None, port: int | None) -> None:
 
 
 @click.group(invoke_without_command=True, short_help="Run steps, or list workers.")
+@_app
 @click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
 @click.option(
     "-c",
@@ -58,26 +62,37 @@ def api(host: str | None, port: int | None) -> None:
 @click.option(
     "--remote-control", is_flag=True, help="Accept commands of `celery control` and Flower."
 )
-def worker(task_events: bool, remote_control: bool, loglevel: str | None, **options: Any) -> None:
-    """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
+def worker(
+    app: str | None,
+    task_events: bool,
+    remote_control: bool,
+    loglevel: str | None,
+    **options: Any,
+) -> None:
+    """Run steps: a Celery worker of the app of --app, or of our own app, which imports the modules
+    of ORCHESTRATOR_IMPORTS."""
     if click.get_current_context().invoked_subcommand:
         return
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
-    _run_celery_command("worker", loglevel, *arguments, remote_control=remote_control)
+    _run_celery_command("worker", app, loglevel, *arguments, remote_control=remote_control)
 
 
 worker.add_command(list_workers)
 
 
 @click.command()
+@_app
 @_log_level
-def beat(loglevel: str | None) -> None:
+def beat(app: str | None, loglevel: str | None) -> None:
     """Fire timers and schedules, find lost work; several beats may run side by side."""
     _load("structlog", without="rich")
     _run_celery_command(
-        "beat", loglevel, "--scheduler=orchestrator.execution.entry_points.beat_scheduler:Scheduler"
+        "beat",
+        app,
+        loglevel,
+        "--scheduler=orchestrator.execution.entry_points.beat_scheduler:Scheduler",
     )
 
 
@@ -97,9 +112,13 @@ def _load(module: str, *, without: str) -> None:
 
 
 def _run_celery_command(
-    name: str, loglevel: str | None, *arguments: str, remote_control: bool = False
+    name: str,
+    project: str | None,
+    loglevel: str | None,
+    *arguments: str,
+    remote_control: bool = False,
 ) -> None:
-    """Run Celery's own command of this name for our app.
+    """Run Celery's own command of this name for the project's app, or for our own.
 
     It does not use the command `celery`, which imports all installed subcommands, such as Flower
     and a shell; a server process would keep them in memory.
@@ -107,13 +126,16 @@ def _run_celery_command(
     _load("celery.bin.base", without="pygments")
     from celery.bin.base import CLIContext
 
-    app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app
     command = getattr(import_module(f"celery.bin.{name}"), name)
     if remote_control:
         import_module("orchestrator.execution.worker.remote_control").enable_commands()
     # The modules with the users' tasks are in the working directory.
     sys.path.insert(0, os.getcwd())
-    _import_tasks(app, load_settings().imports)
+    if project is None:
+        app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app
+        _import_tasks(app, load_settings().imports)
+    else:
+        app = _project_app(project)
     level = loglevel or load_settings().log_level
     status = command.main(
         [f"--loglevel={level}", *arguments],
@@ -122,6 +144,24 @@ def _run_celery_command(
         obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
     )
     sys.exit(status)  # a worker that stops by itself chooses the status
+
+
+def _project_app(name: str) -> Celery:
+    """Return the project's app, installed. Raises `Failure` if it can't be imported."""
+    from celery.app.utils import find_app
+
+    from orchestrator import install
+
+    try:
+        app: Celery = find_app(name)
+        install(app)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        message = f"--app {name}: it can't be imported: {type(error).__name__}: {reason}"
+        searched = _SEARCHED.format(os.getcwd())
+        raise Failure(message + _location(error), Exit.USAGE, searched) from error
+    app.set_default()
+    return app
 
 
 def _import_tasks(app: Celery, modules: Sequence[str]) -> None:
