@@ -100,7 +100,7 @@ def _counts(
     selects, params = [], {"most": MOST + 1}
     for number, filter in enumerate(filters):
         parts = parts_of(session, scope, filter, "created_at", attended=attended)
-        sql, values = matching_ids(TABLE, parts)
+        sql, values = matching_ids(TABLE, parts, "created_at")
         sql, values = _renamed(sql, values, f"f{number}_")
         selects.append(f"(select count(*) from ({sql}) each)")
         params |= values
@@ -124,7 +124,7 @@ def _errors(session: Session, scope: Scope, chosen: Filter, attended: Attended) 
     if not chosen.statuses:
         chosen = replace(chosen, statuses=("faulted", "cancelled"))
     parts = parts_of(session, scope, chosen, "created_at", more, attended)
-    sql, params = matching_ids(TABLE, parts)
+    sql, params = matching_ids(TABLE, parts, "created_at")
     rows = session.all(
         f"""
         select orchestrator.error_type(i.error), min({member("i.error", "title")}), count(*),
