@@ -159,6 +159,32 @@ def reach(url: str, timeout: float) -> str:
         return named
 
 
+def refuse_cluster(url: str, timeout: float = CONNECT_TIMEOUT) -> None:
+    """Raise `ConfigurationError` if the broker is a Redis Cluster; kombu has no transport for one.
+
+    A broker that does not answer, or shows no information, is left to Celery."""
+    if not is_redis(url):
+        return
+    where = broker_settings(url)["broker_url"]
+    options = {"socket_connect_timeout": timeout, **PUBLISH_RETRIES}
+    with Connection(where, transport_options=options, connect_timeout=timeout) as connection:
+        refusals: tuple[type[BaseException], ...] = (
+            *(OSError, OperationalError),
+            *connection.channel_errors,
+            *connection.connection_errors,
+        )
+        try:
+            channel: Any = connection.default_channel
+            is_cluster = channel.client.info("cluster").get("cluster_enabled")
+        except refusals:
+            return
+    if is_cluster:
+        raise ConfigurationError(
+            f"{without_password(url)} is a Redis Cluster, which Celery cannot use as a broker: use"
+            " one server, or Sentinel (sentinel://), or RabbitMQ"
+        )
+
+
 def publishers(
     app: Celery, timeout: float, announced: Mapping[str, Any] | None = None, limit: int = 4
 ) -> ProducerPool:

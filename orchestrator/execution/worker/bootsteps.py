@@ -116,6 +116,7 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
         return None
     with configuration_exit() if pools.is_program(controller) else nullcontext():
         require_parts(runtime.settings)
+        _refuse_cluster(runtime.app)
         from orchestrator.database.schema.upgrade import require_schema
 
         runtime.schema_checked = require_schema(runtime.settings)
@@ -136,6 +137,13 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     worker = MainProcess(runtime)
     signal_receivers.set_worker(worker)
     return worker
+
+
+def _refuse_cluster(app: Celery) -> None:
+    """Raise `ConfigurationError` if the app's broker is a Redis Cluster."""
+    url = broker_settings.url_of(app)
+    if url.partition("://")[0] in broker_settings.REDIS - {"sentinel"}:
+        broker_settings.refuse_cluster(url)
 
 
 def _adopt_broker_options(runtime: WorkerRuntime) -> None:
