@@ -27,8 +27,11 @@ ENVIRONMENTS = ROOT / "build" / "compatibility"
 #: The execution tests.
 TESTS = (
     "tests/unit/test_celery_versions.py",
+    "tests/unit/test_task_router.py",
     "tests/unit/test_running_attempt.py",
     "tests/unit/test_outcomes.py",
+    "tests/integration/test_announced_routes.py",
+    "tests/integration/test_companion_queues.py",
     "tests/integration/test_continuation.py",
     "tests/integration/test_dispatcher.py",
     "tests/integration/test_execution_routing.py",
@@ -39,7 +42,7 @@ TESTS = (
 #: Those of a broker, and a few for `make verify`.
 BY_BROKER = {
     "redis": ("not rabbitmq", TESTS),
-    "rabbitmq": ("rabbitmq", (*TESTS[5:8], "tests/integration/test_brokers.py")),
+    "rabbitmq": ("rabbitmq", (TESTS[5], *TESTS[8:11], "tests/integration/test_brokers.py")),
 }
 SAMPLE = ("not rabbitmq and not slow", TESTS)
 
