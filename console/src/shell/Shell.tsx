@@ -2,7 +2,7 @@
 
 import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
-import { type ReactNode, useState } from 'react'
+import { type ReactNode, useEffect, useState } from 'react'
 import { deadLetters, doctor, me, namespaces } from '../api/queries'
 import { CONSOLE } from '../base'
 import { useFeedMode } from '../live/feed'
@@ -257,5 +257,8 @@ export function Crumb({ children }: { children: ReactNode[] }) {
 
 /** Set the title of the tab. */
 export function Title({ text }: { text: string }) {
-  return <title>{`${text} · orchestrator`}</title>
+  useEffect(() => {
+    document.title = `${text} · orchestrator`
+  }, [text])
+  return null
 }

@@ -32,16 +32,18 @@ function typing(event: KeyboardEvent): boolean {
 }
 
 /** A dialog or menu has the keyboard to itself. */
-const covered = (): boolean => document.querySelector('[role="dialog"], [role="menu"]') !== null
+const covered = (): boolean => document.querySelector('.dialog, [role="menu"]') !== null
 
 export function handle(event: KeyboardEvent): void {
-  if (event.defaultPrevented || event.isComposing || event.altKey) return
+  if (event.isComposing || event.altKey) return
   const pressed = spelled(event)
   const both = first === null ? pressed : `${first} ${pressed}`
   const known = active.flat().reverse()
   const found = known.find((key) => key.keys === both) ?? known.find((key) => key.keys === pressed)
   clearTimeout(forget)
   first = null
+  // An open menu takes letters for itself; its own shortcuts count all the same.
+  if (!found?.always && event.defaultPrevented) return
   if (found && (found.always || (!typing(event) && !covered()))) {
     event.preventDefault()
     found.run(event)

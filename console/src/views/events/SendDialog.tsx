@@ -3,7 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { idempotencyKey, send } from '../../api/client'
-import { listeners as listenersQuery } from '../../api/queries'
+import { instance as instanceQuery, listeners as listenersQuery } from '../../api/queries'
 import { Button, Note, Segments } from '../../ui/basics'
 import { Icon } from '../../ui/icons'
 import { Dialog, Field, say } from '../../ui/overlays'
@@ -63,7 +63,11 @@ export function SendDialog({ type: given = '', instance, namespace, onClose }: S
     },
   })
   const ready = type.trim() !== '' && source.trim() !== '' && !read.error && !act.isPending
-  const name = instance?.business_id ?? instance?.id ?? ''
+  const found = useQuery({
+    ...instanceQuery(instance?.id ?? ''),
+    enabled: Boolean(instance) && !instance?.business_id,
+  }).data?.value
+  const name = instance?.business_id ?? found?.business_id ?? instance?.id ?? ''
   const options: Option[] = [
     ['data', JSON.stringify(read.value ?? {})],
     ['source', source],

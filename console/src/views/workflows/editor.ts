@@ -106,7 +106,7 @@ export function makeEditor(parent: HTMLElement, options: EditorOptions): EditorV
     ]),
     EditorState.readOnly.of(!options.editable),
     EditorState.tabSize.of(2),
-    EditorView.contentAttributes.of({ 'aria-label': 'The workflow as YAML' }),
+    EditorView.contentAttributes.of({ 'aria-label': 'The workflow as YAML', tabindex: '0' }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) options.onChange(update.state.doc.toString())
       if (update.selectionSet || update.docChanged) {
