@@ -8,6 +8,7 @@ answers with: the address is the state of the page.
 from __future__ import annotations
 
 import functools
+import gzip
 import mimetypes
 import secrets
 from pathlib import Path
@@ -69,8 +70,20 @@ def asset(name: str) -> Response:
     if found is None or not Path(found).is_file():
         raise Problem(problem_types.NOT_FOUND)
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    headers = {"Cache-Control": _IMMUTABLE if hashed else "public, max-age=3600"}
-    return Response(Path(found).read_bytes(), headers=headers, content_type=kind)
+    headers = {
+        "Cache-Control": _IMMUTABLE if hashed else "public, max-age=3600",
+        "Vary": "Accept-Encoding",
+    }
+    if not hashed or not request.accept_encodings.quality("gzip"):
+        return Response(Path(found).read_bytes(), headers=headers, content_type=kind)
+    headers["Content-Encoding"] = "gzip"
+    return Response(_compressed(Path(found)), headers=headers, content_type=kind)
+
+
+@functools.lru_cache(maxsize=200)
+def _compressed(file: Path) -> bytes:
+    """Return a file compressed. Its name has a hash of its content, so it is done once."""
+    return gzip.compress(file.read_bytes(), mtime=0)
 
 
 def base() -> str:
@@ -78,12 +91,17 @@ def base() -> str:
     return state().sessions.prefix + PREFIX
 
 
-@functools.cache
 def _index() -> str | None:
     """Return index.html with paths that fit every address, or None if it was not built."""
     file = PAGES / "index.html"
-    if not file.is_file():
+    try:
+        return _page_text(file, file.stat().st_mtime_ns)
+    except FileNotFoundError:
         return None
+
+
+@functools.lru_cache(maxsize=1)
+def _page_text(file: Path, built_at: int) -> str:  # noqa: ARG001  a later build is another text
     return file.read_text(encoding="utf-8").replace('="./', f'="{_BASE}/')
 
 

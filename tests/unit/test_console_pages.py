@@ -1,5 +1,8 @@
 """Serving of the console's pages, with and without a build."""
 
+import gzip
+import os
+
 import pytest
 
 from api.console import pages
@@ -18,9 +21,7 @@ def built(tmp_path, monkeypatch):
     (tmp_path / "assets" / "index-abc.js").write_text("1")
     (tmp_path / "secret.txt").write_text("secret")
     monkeypatch.setattr(pages, "PAGES", tmp_path)
-    pages._index.cache_clear()
-    yield tmp_path
-    pages._index.cache_clear()
+    return tmp_path
 
 
 @pytest.fixture
@@ -64,6 +65,23 @@ def test_assets_never_change_and_a_missing_one_is_not_cached(client, built):
     missing = client.get("/console/assets/index-old.js")
     assert missing.status_code == 404
     assert missing.headers["Cache-Control"] == "no-store"
+
+
+def test_assets_travel_compressed(client, built):
+    plain = client.get("/console/assets/index-abc.js")
+    packed = client.get("/console/assets/index-abc.js", headers={"Accept-Encoding": "gzip"})
+    assert (plain.headers.get("Content-Encoding"), plain.data) == (None, b"1")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == b"1"
+    assert packed.headers["Vary"] == "Accept-Encoding"
+
+
+def test_a_later_build_is_served_without_a_restart(client, built):
+    (built / "index.html").write_text(INDEX)
+    assert "index-abc" in client.get("/console/").text
+    (built / "index.html").write_text(INDEX.replace("index-abc", "index-def"))
+    os.utime(built / "index.html", ns=(1, 1))
+    assert "index-def" in client.get("/console/").text
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt"])
