@@ -33,7 +33,7 @@ export function Finder({ open, onClose }: { open: boolean; onClose: () => void }
 function Find({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
-  const found = useFound(useDeferredValue(text.trim()), onClose)
+  const found = useFound(text.trim(), onClose)
   const chosen = Math.min(at, Math.max(0, found.length - 1))
   return (
     <div className="finder">
@@ -98,13 +98,15 @@ const PAGES: [string, string, IconName][] = [
   ['/audit', 'Audit', 'audit'],
 ]
 
+/** Pages and workflows are found as one types, instances a moment later. */
 function useFound(text: string, onClose: () => void): Found[] {
+  const asked = useDeferredValue(text)
   const navigate = useNavigate()
   const known = useQuery({ ...workflows(), enabled: text !== '', staleTime: 30_000 })
   const matching = useQuery({
-    queryKey: ['instances', 'find', text],
-    enabled: text !== '',
-    queryFn: () => find(text),
+    queryKey: ['instances', 'find', asked],
+    enabled: asked !== '',
+    queryFn: () => find(asked),
     staleTime: 5000,
   })
   const go = (to: string) => {
@@ -130,7 +132,7 @@ function useFound(text: string, onClose: () => void): Found[] {
       go: () =>
         go(`/workflows/${encodeURIComponent(each.namespace)}/${encodeURIComponent(each.name)}`),
     }))
-  const instances = (text ? (matching.data ?? []) : []).map((each) => ({
+  const instances = (text && asked === text ? (matching.data ?? []) : []).map((each) => ({
     key: each.id,
     icon: 'instances' as const,
     text: each.business_id ?? each.id,

@@ -34,22 +34,34 @@ function typing(event: KeyboardEvent): boolean {
 /** A dialog or menu has the keyboard to itself. */
 const covered = (): boolean => document.querySelector('.dialog, [role="menu"]') !== null
 
+/** Keys that always work are taken before anything on the page: a menu keeps letters for itself. */
+function handleFirst(event: KeyboardEvent): void {
+  if (event.isComposing || event.altKey || first !== null) return
+  const pressed = spelled(event)
+  const found = active
+    .flat()
+    .reverse()
+    .find((key) => key.always && key.keys === pressed)
+  if (!found) return
+  event.preventDefault()
+  event.stopPropagation()
+  found.run(event)
+}
+
 export function handle(event: KeyboardEvent): void {
-  if (event.isComposing || event.altKey) return
+  if (event.defaultPrevented || event.isComposing || event.altKey) return
+  if (typing(event) || covered()) return
   const pressed = spelled(event)
   const both = first === null ? pressed : `${first} ${pressed}`
   const known = active.flat().reverse()
   const found = known.find((key) => key.keys === both) ?? known.find((key) => key.keys === pressed)
   clearTimeout(forget)
   first = null
-  // An open menu takes letters for itself; its own shortcuts count all the same.
-  if (!found?.always && event.defaultPrevented) return
-  if (found && (found.always || (!typing(event) && !covered()))) {
+  if (found) {
     event.preventDefault()
     found.run(event)
     return
   }
-  if (typing(event) || covered()) return
   if (known.some((key) => key.keys.startsWith(`${pressed} `))) {
     first = pressed
     forget = setTimeout(() => {
@@ -64,6 +76,7 @@ let listening = false
 export function useKeys(keys: Key[]): void {
   useEffect(() => {
     if (!listening) {
+      document.addEventListener('keydown', handleFirst, true)
       document.addEventListener('keydown', handle)
       listening = true
     }
