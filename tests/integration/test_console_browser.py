@@ -278,7 +278,9 @@ def test_suspend_and_resume(console: Page, stack: Stack) -> None:
 def test_cancel_shows_before_what_it_undoes(console: Page, stack: Stack) -> None:
     id = waiting(stack)
     page = console.open(f"/instances/{id}")
+    playwright.expect(page.get_by_role("button", name="Cancel and undo…")).to_be_visible()
     page.keyboard.press(".")
+    playwright.expect(page.get_by_role("menu")).to_be_visible()
     page.keyboard.press("c")
     dialog = page.locator(".dialog")
     playwright.expect(dialog).to_contain_text("done is undone")

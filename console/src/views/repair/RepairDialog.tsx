@@ -97,10 +97,13 @@ export function RepairDialog({
     onError: (error) => {
       if (!(error instanceof ApiProblem) || error.status !== 412) return
       setMoved(true)
+      void queries.invalidateQueries({ queryKey: ['dry-run'] })
       void queries.invalidateQueries({ queryKey: ['instance', instance.id] })
     },
   })
-  const ready = !editing.error && request !== null && !act.isPending && !dry.error
+  // While a plan is made, there is none to confirm.
+  const ready =
+    !editing.error && request !== null && !act.isPending && !dry.error && !dry.isFetching
   const confirm = () => {
     if (ready) act.mutate()
   }
