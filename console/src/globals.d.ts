@@ -6,4 +6,5 @@ declare const __API__: {
   statistics: boolean
   dryRuns: boolean
   attention: boolean
+  retryNow: boolean
 }

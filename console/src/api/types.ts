@@ -20,7 +20,6 @@ export type Step = Omit<Schemas['StepSummary'], 'attempts'> & {
   arguments?: unknown
   input?: unknown
   output?: unknown
-  can_retry_now?: boolean
 }
 export type Transition = Schemas['Transition']
 export type PlannedUndo = Schemas['PlannedUndo']

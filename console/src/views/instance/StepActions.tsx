@@ -32,7 +32,7 @@ export function StepActions({
           Skip…
         </Button>
       )}
-      {step.can_retry_now && (
+      {__API__.retryNow && step.retry_at && !step.ended_at && (
         <Button small icon="retry" onClick={() => onAct('retry-now', step.id)}>
           Try again now…
         </Button>

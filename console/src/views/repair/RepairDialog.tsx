@@ -68,7 +68,7 @@ export function RepairDialog({
     ...compensation(instance.id),
     enabled: action === 'cancel' || action === 'compensate',
   })
-  const dry = useDryRun(request?.path, request?.body, request?.tagged === true)
+  const dry = useDryRun(request?.path, request?.body, request?.hasDryRun === true)
   const lines = plan({
     action,
     steps,
@@ -244,11 +244,11 @@ function useEdited(
 }
 
 /** Ask the server what would happen; only servers whose description has dry runs are asked. */
-function useDryRun(path: string | undefined, body: unknown, tagged: boolean) {
+function useDryRun(path: string | undefined, body: unknown, hasDryRun: boolean) {
   const key = useDeferredValue(JSON.stringify(body))
   return useQuery<Sent<DryRun> | null>({
     queryKey: ['dry-run', path, key],
-    enabled: __API__.dryRuns && tagged && path !== undefined,
+    enabled: __API__.dryRuns && hasDryRun && path !== undefined,
     queryFn: () => send<DryRun>('POST', `${path}?dry_run=true`, JSON.parse(key)),
     staleTime: 0,
     gcTime: 0,

@@ -19,6 +19,8 @@ export interface Request {
   curl: string
   /** It heeds If-Match. */
   tagged: boolean
+  /** It can be asked what would happen. The other requests would be carried out. */
+  hasDryRun: boolean
 }
 
 export function requestOf(
@@ -39,6 +41,7 @@ export function requestOf(
     path,
     body,
     tagged,
+    hasDryRun: tagged && action !== 'retry-now',
     cli: commandOf(action, instance, on, letter, given, reason),
     curl: curl('POST', path, body, headers),
   }
