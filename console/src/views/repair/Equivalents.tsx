@@ -3,9 +3,10 @@
 import { useState } from 'react'
 import { CopyButton, Segments } from '../../ui/basics'
 
-export function Equivalents({ cli, curl }: { cli: string; curl: string }) {
-  const [shown, setShown] = useState<'cli' | 'curl'>('cli')
-  const text = shown === 'cli' ? cli : curl
+export function Equivalents({ cli, curl }: { cli: string | null; curl: string }) {
+  const [chosen, setShown] = useState<'cli' | 'curl'>('cli')
+  const shown = cli === null ? 'curl' : chosen
+  const text = shown === 'cli' ? (cli ?? '') : curl
   return (
     <div>
       <div className="code-head">
@@ -13,8 +14,8 @@ export function Equivalents({ cli, curl }: { cli: string; curl: string }) {
           label="The same as"
           value={shown}
           options={[
-            { value: 'cli', text: 'Command line' },
-            { value: 'curl', text: 'curl' },
+            ...(cli === null ? [] : [{ value: 'cli' as const, text: 'Command line' }]),
+            { value: 'curl' as const, text: 'curl' },
           ]}
           onChange={setShown}
         />

@@ -15,7 +15,8 @@ export interface Given {
 export interface Request {
   path: string
   body: Record<string, unknown>
-  cli: string
+  /** Null where the command line can't do it. */
+  cli: string | null
   curl: string
   /** It heeds If-Match. */
   tagged: boolean
@@ -84,7 +85,7 @@ function commandOf(
   letter: DeadLetter | null,
   given: Given,
   reason: string | undefined,
-): string {
+): string | null {
   const why: Option = ['reason', reason]
   const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value))
   const { id } = instance
@@ -109,7 +110,7 @@ function commandOf(
     case 'letter-resolve':
       return cli('dead-letter resolve', [letter?.id ?? ''], [why])
     case 'retry-now':
-      return cli('retry-now', [id, String(on?.id ?? '')], [why])
+      return null
     default:
       return cli(action, [id], [why])
   }
