@@ -19,9 +19,10 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 from celery import Celery
-from kombu import Queue, pools
+from kombu import Connection, Queue, pools
 
 from orchestrator.celery_versions import CONSUMES_QUORUM_QUEUES
+from orchestrator.execution.worker.queue_trial import QueueTrial
 from orchestrator.ids import new_id
 from tests.support.rabbitmq import USER, RabbitMQ
 from tests.support.zoo import Zoo, zoo_on
@@ -430,3 +431,15 @@ def test_an_operators_companion_is_taken_as_it_is(request: pytest.FixtureRequest
         zoo.worker("worker-shop", concurrency=1)
         (instance,) = start_notes(zoo, "shop", 1)
         assert zoo.stack.wait(instance)["status"] == "completed"
+
+
+def test_a_trial_on_redis_has_a_connection_of_its_own(broker_url: str) -> None:
+    """Below kombu 5.7 the end of another connection of the same transport stops its reading."""
+    with Connection(broker_url) as connection:
+        worker = connection.channel()
+        transport: Any = connection.transport
+        before = {*transport.cycle._channels}
+        assert worker in before
+        with QueueTrial(connection) as trial:
+            assert trial.why_refused(Queue("tried")) is None
+            assert transport.cycle._channels == before

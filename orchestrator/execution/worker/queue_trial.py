@@ -19,10 +19,16 @@ _MAX_NAME = 255
 
 
 class QueueTrial:
-    """Tries queues on a channel of its own; a context manager that closes the channel."""
+    """Tries queues on a channel of its own; a context manager that closes the channel.
+
+    On Redis it has a connection of its own too. Below kombu 5.7 the end of any connection of a
+    transport, such as the garbage collection of a closed channel, stops the reading of all its
+    queues: the worker would receive nothing any more.
+    """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._is_amqp = connection.transport.driver_type == "amqp"
+        self._connection = connection if self._is_amqp else connection.clone()
         self._channel: Any = None
 
     def __enter__(self) -> Self:
@@ -30,13 +36,15 @@ class QueueTrial:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+        if not self._is_amqp:
+            self._connection.close()
 
     def why_refused(self, queue: Queue) -> str | None:
         """Declare a queue; return the broker's reason if the worker may not consume it.
 
         A queue that exists with other properties is used as it is, and so is one that only an
         operator may declare."""
-        if self._connection.transport.driver_type != "amqp":
+        if not self._is_amqp:
             return self._try(lambda channel: queue(channel).declare())  # Redis: LLEN of its lists
         if len(queue.name.encode()) > _MAX_NAME:
             return f"the name {queue.name} is longer than {_MAX_NAME} bytes"
