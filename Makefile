@@ -9,7 +9,7 @@ CONSOLE := build/.console
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help console demo test verify lint bench chaos docs constraints secrets clean
+.PHONY: .venv help console demo test verify lint audit bench chaos docs constraints secrets clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 	@if [ -x console/node_modules/.bin/biome ]; then \
 		cd console && npm run --silent lint && npm run --silent check && npm test --silent; \
 	else echo "console: not checked, its packages are not installed (make console)"; fi
+
+audit: $(INSTALLED) ## List the dependencies (CycloneDX) and ask for known vulnerabilities
+	$(BIN)/python -m tests.support.supply_chain dist/sbom.json
 
 bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=file.json)
 	OUT=$(OUT) ONLY=$(ONLY) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks

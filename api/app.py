@@ -11,8 +11,8 @@ from flask import Flask, current_app, g, request
 
 from api.console import login, pages
 from api.http import etags, idempotency, problem_types, problems, trace_id
-from api.http.app_state import EXTENSION, AppState, state
-from api.http.authentication import Authenticator, Caller, Role
+from api.http.app_state import EXTENSION, AppState, caller_of, state
+from api.http.authentication import Authenticator, Role
 from api.http.body_validators import Validators
 from api.http.problems import Problem
 from api.http.rate_limiter import Rate, RateLimiter
@@ -199,7 +199,7 @@ def _check_request() -> None:
     if least is None:
         return
     app = state()
-    g.caller = _caller(app)
+    g.caller = caller_of(app, request)
     if app.authenticator.required:
         app.limiter.count(g.caller.owner)
     if g.caller.role < least:
@@ -209,18 +209,6 @@ def _check_request() -> None:
     for name, value in (request.view_args or {}).items():
         if isinstance(value, UncheckedId):
             request.view_args[name] = instances.identified(value)  # type: ignore[index]
-
-
-def _caller(app: AppState) -> Caller:
-    """Return who asks: by key, by session, or anybody. Raises `Problem` 401, 403."""
-    authorization = request.headers.get("Authorization")
-    if not app.authenticator.required:
-        app.sessions.check_origin(request)  # a page elsewhere must not act for this machine's user
-    elif authorization is None:
-        person = app.sessions.caller(request)
-        if person is not None:
-            return person
-    return app.authenticator.caller(authorization)
 
 
 class _Prefixed:

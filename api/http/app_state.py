@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from flask import current_app, g, request
+from flask import Request, current_app, g, request
 
 from api.http import problem_types
 from api.http.problems import Problem
@@ -70,15 +70,27 @@ def caller() -> Caller:
     return cast("Caller", g.caller)
 
 
+def caller_of(app: AppState, asked: Request) -> Caller:
+    """Return who sends a request: by key, by session, or anybody. Raises `Problem` 401, 403."""
+    authorization = asked.headers.get("Authorization")
+    if not app.authenticator.required:
+        app.sessions.check_origin(asked)  # a page elsewhere must not act for this machine's user
+    elif authorization is None:
+        person = app.sessions.caller(asked)
+        if person is not None:
+            return person
+    return app.authenticator.caller(authorization)
+
+
 def key_check() -> Callable[[], bool]:
-    """Return a function that tells later, also outside of the request, whether the caller's key is
-    still valid and grants the same."""
-    authenticator, granted = state().authenticator, caller()
-    authorization = request.headers.get("Authorization")
+    """Return a function that tells later, also outside of the request, whether the caller's key or
+    session is still valid and grants the same."""
+    app, granted = state(), caller()
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
 
     def is_valid() -> bool:
         try:
-            return authenticator.caller(authorization) == granted
+            return caller_of(app, asked) == granted
         except Problem:
             return False
         except DatabaseUnavailable:

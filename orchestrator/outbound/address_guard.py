@@ -21,7 +21,10 @@ from ipaddress import (
 )
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.log import get_logger
 from orchestrator.outbound.errors import Refused, TimedOut, Unreachable
+
+log = get_logger(__name__)
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -83,8 +86,16 @@ class Guard:
         addresses = [_address(text) for text in self._resolved(host, port, timeout)]
         for address in addresses:
             if not self.is_open(address):
+                # The address goes to the log only: who writes documents must not learn how the
+                # names of the private network resolve.
+                log.warning(
+                    "A call to an address that is not open was refused",
+                    action="address_refused",
+                    host=host,
+                    address=str(address),
+                )
                 raise Refused(
-                    f"{host} is at {address}, an address that is not open to workflows:"
+                    f"{host} has an address that is not open to workflows:"
                     " ORCHESTRATOR_OUTBOUND_ALLOW opens private networks"
                 )
         if not addresses:

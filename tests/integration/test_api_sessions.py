@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from api.http import authentication, sessions
+from api.resources import event_stream
 from api.resources.api_keys import new_key
+from api.shared import instance_waiters
 from orchestrator.database.access import api_key_queries
 from tests.support.api import Api, document, problem
 
@@ -226,3 +228,23 @@ def test_without_authentication_there_is_no_login_but_other_pages_stay_out(
     finally:
         open_to_all.empty()
         open_to_all.close()
+
+
+def test_streams_and_long_polls_last_as_long_as_their_session(
+    api: Api, key: Key, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(instance_waiters, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(event_stream, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(event_stream, "HEARTBEAT", 0.0)
+    submit(api, key("admin"))
+    task = {"w": {"wait": {"hours": 1}}}
+    api.post("/v1/workflows", json=document("order", do=[task]), headers=CONSOLE)
+    body = {"workflow": {"namespace": "shop", "name": "order"}}
+    id = api.post("/v1/instances", json=body, headers=CONSOLE).json["id"]
+    assert api.get(f"/v1/instances/{id}?wait=1").status_code == 200
+    stream = api.client.get("/v1/events/stream", buffered=False)
+    pieces: Iterator[Any] = iter(stream.response)
+    assert [next(pieces) for _ in range(20)][-1] == b":\n\n"
+    api.all("delete from orchestrator.sessions")
+    for _ in pieces:  # it ends by itself
+        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from string import hexdigits
 from typing import Any
 
@@ -266,7 +266,9 @@ def _start_time_conditions(chosen: Filter, by: str) -> list[list[Condition]]:
         before = ("started_at < %(until)s and created_at < %(until)s", {"until": until})
     if since is None:
         return [[before]]
-    values = {"since": since, "almost": since - timedelta(minutes=1)}
+    # Nothing is earlier than the first day of year 1.
+    margin = min(timedelta(minutes=1), since - datetime.min.replace(tzinfo=UTC))
+    values = {"since": since, "almost": since - margin}
     return [
         [before, ("created_at >= %(almost)s and started_at > %(since)s", values)],
         [before, (f"created_at < %(almost)s and started_at > %(since)s and {_LATE}", values)],
