@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "the idempotency record",
         "orchestrator/database/schema/functions/start_instances.sql",
-        "return 'seen';",
-        "null;",
+        "if not found then\n      return 'seen';",
+        "if not found then\n      null;",
         "tests/integration/test_api_instances.py::test_the_same_key_gives_the_same_answer",
     ),
     Mutant(
