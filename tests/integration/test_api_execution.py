@@ -250,6 +250,7 @@ def test_what_heeds_a_tag_says_so(api: Api):
     commands = ("suspend", "resume", "cancel", "terminate", "retry", "compensate", "skip")
     assert heeding == {
         *(f"post /v1/instances/{{id}}/{command}" for command in commands),
+        "post /v1/instances/{id}/steps/{step}/retry-now",
         "patch /v1/schedules/{id}",
         "post /v1/schedules/{id}/trigger",
         "post /v1/schedules/{id}/backfill",
@@ -309,11 +310,11 @@ def test_a_stream_ends_with_the_instance_whenever_that_ends(api: Api, monkeypatc
     moved, real = waiters.wait_for_transition, api.database.all
     waited: list[bool] = []
 
-    def watched(id: str, sequence: int, seconds: float) -> None:
+    def watched(id: str, sequence: int, *rest: Any) -> None:
         state = "select status, sequence from orchestrator.instances where id = %s"
         ((status, last),) = real(state, (id,))
         waited.append(status == "cancelled" and sequence >= last)
-        moved(id, sequence, seconds)
+        moved(id, sequence, *rest)
 
     monkeypatch.setattr(waiters, "wait_for_transition", watched)
     for number in range(1, 4):

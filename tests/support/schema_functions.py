@@ -10,8 +10,8 @@ from orchestrator.database.schema import function_installer
 
 RELEASED = Path(__file__).parents[1] / "released_schemas"
 DIGESTS = Path(function_installer.__file__).with_name("function_digests.txt")
-#: A function that a migration makes, because an index is built on it.
-IN_MIGRATIONS = frozenset({"searchable_json"})
+#: The functions that a migration makes, because an index is built on each.
+IN_MIGRATIONS = frozenset({"searchable_json", "error_type"})
 
 
 def definitions(url: str) -> dict[str, str]:

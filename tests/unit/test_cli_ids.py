@@ -265,7 +265,9 @@ def test_a_list_is_filtered_by_time_and_business_id():
             "started_after": ["2030-01-01T00:00:00Z"],
             "started_before": ["2030-01-01T23:00:00Z"],
             "business_id": ["o 7"],
-        }
+        },
+        # It says which ones it leaves out: those that have not started.
+        {"business_id": ["o 7"], "status": ["pending"]},
     ]
 
 

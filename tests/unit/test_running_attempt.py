@@ -24,6 +24,7 @@ from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Step
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution.installation import runtime_of
 from orchestrator.execution.process import outage_retry
+from orchestrator.execution.step import replacement_workflow
 from orchestrator.ids import new_id
 from orchestrator.message_names import HEADER
 from orchestrator.settings import Settings
@@ -156,6 +157,7 @@ def ready(bench: Bench, forks: bool = False) -> Bench:
     execution._services = SimpleNamespace(  # type: ignore[assignment]
         state=bench.state,
         evaluator=SimpleNamespace(evaluate=lambda program, *_: f"evaluated {program}"),
+        database=None,
         dispatcher=SimpleNamespace(queue_of=lambda _: "celery"),
         close=lambda: None,
     )
@@ -485,7 +487,11 @@ def test_a_replacement_runs_in_the_steps_place(bench: Bench) -> None:
     assert bench.state.end.output == [40, work.attempt.id, 1]
 
 
-def test_a_replacement_may_be_a_canvas(bench: Bench) -> None:
+def test_a_replacement_without_a_durable_form_runs_in_its_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replacement_workflow, "end_of", lambda *_: None)
+
     @bench.app.task(name="plus")
     def plus(a: int, b: int) -> int:
         return a + b

@@ -25,7 +25,7 @@ $$;
 -- must be saved. The bound keeps it within an index's row.
 -- An index is built on this function: never replace it; new behaviour is a new function and index.
 create function orchestrator.error_type(error json) returns text
-language plpgsql immutable strict parallel safe as $$
+language plpgsql immutable strict parallel safe set enable_seqscan = off as $$
 begin
   return left(replace(error::text, '\u0000', '\u2400')::json ->> 'type', 500);
 exception when data_exception or program_limit_exceeded then
