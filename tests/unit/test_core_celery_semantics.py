@@ -181,6 +181,20 @@ def test_a_try_around_it_catches_the_error() -> None:
     assert world.instance(id).output == {"was": 503}
 
 
+@pytest.mark.usefixtures("decided")
+def test_a_handler_restarted_in_a_later_run_passes_the_same_error_on() -> None:
+    inner = rethrowing({"r": boom(503)}, handler={"h": call("h")})
+    outer = {"o": {"try": [inner], "catch": {"do": [{"s": {"set": "${ $error.status }"}}]}}}
+    world, id = run(doc(outer, {"n": call("n")}))
+    world.succeed(world.ready()[0])
+    world.fail(world.ready()[0])
+    handler = next(step for step in world.steps(id) if step.reference.endswith("/h"))
+    world.command(id, "retry", **{"from": handler.id})
+    world.succeed(world.ready()[0])
+    (last,) = world.ready()
+    assert (last.task, world.steps(id)[-1].input) == ("n", 503)
+
+
 def test_without_a_fault_nothing_is_thrown() -> None:
     world, id = run(doc(rethrowing({"a": {"set": {"a": 1}}}, handler={"h": call("h")})))
     assert world.instance(id).output == {"a": 1}

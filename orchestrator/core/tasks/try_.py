@@ -115,7 +115,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     if proceed(draft, child, then):
         return _prune_later_try(draft, child)
     if child.reference.startswith(node.reference + "/catch/"):
-        return _on_handled(draft, node, child.output)
+        return _on_handled(draft, node, child.output, child.scope or {})
     return _end(draft, node, child.output, leaves_chain(then))
 
 
@@ -125,12 +125,13 @@ def _prune_later_try(draft: Draft, child: Node) -> None:
         prune(draft, child)
 
 
-def _on_handled(draft: Draft, node: Node, output: Json) -> None:
-    """Complete the step after `catch.do`, or fault it with the error that was caught."""
+def _on_handled(draft: Draft, node: Node, output: Json, scope: Mapping[str, Json]) -> None:
+    """Complete the step after `catch.do`, or fault it with the error that was caught. `scope`: that
+    of the handler, which has the error also where a retry has restarted a step of it."""
     catch = catch_of(draft.plan_of(node))
     if catch.rethrows:
         node.open_children = 0
-        raise StepFaulted(node, node.get_state("error"))
+        raise StepFaulted(node, scope[catch.name])
     _end(draft, node, output, catch.then)
 
 
@@ -232,7 +233,7 @@ def _begin_handler(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     scope = {catch.name: node.get_state("error")}
     if not begin_list(draft, node.id, node.reference + "/catch/do", node.input, scope):
-        _on_handled(draft, node, node.input)
+        _on_handled(draft, node, node.input, scope)
 
 
 def on_try_timeout(draft: Draft, node: Node) -> None:
