@@ -8,7 +8,7 @@ WORKDIR /src
 RUN python -m venv /opt/orchestrator
 # The pinned dependencies first: they change less often than the code. Those of the tests are
 # no part of the image.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE hatch_build.py ./
 RUN /opt/orchestrator/bin/python -c "import tomllib; \
         project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
         extras = project['optional-dependencies']; \
@@ -20,6 +20,7 @@ RUN /opt/orchestrator/bin/python -c "import tomllib; \
 COPY orchestrator ./orchestrator
 COPY api ./api
 COPY examples/shop ./examples/shop
+COPY console ./console
 RUN /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps .
 

@@ -23,6 +23,7 @@ from orchestrator.event_handler.standard_webhooks import Verdict, backoff, heade
 from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
+from orchestrator.outage_log import OutageLog
 from orchestrator.outbound import OutboundClient, OutboundError
 from orchestrator.secrets import webhook_secrets
 from orchestrator.secrets.encryption import DecryptionFailed, EncryptionKeyMissing, SecretCipher
@@ -75,6 +76,7 @@ class WebhookSender:
         self._failing: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._outages = OutageLog("Postgres, for webhooks,")
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -97,13 +99,11 @@ class WebhookSender:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                self._wakeup.wait(self.send_due())
+                pause = self.send_due()
+                self._outages.answered()
+                self._wakeup.wait(pause)
             except DatabaseUnavailable as error:
-                log.warning(
-                    "Webhooks wait: Postgres is unavailable",
-                    action="webhooks_waiting",
-                    error=str(error),
-                )
+                self._outages.failed(error)
                 self._closed.wait(OUTAGE_DELAY)
             except Exception:
                 log.exception("Webhooks can't be sent; trying again", action="webhooks_failed")

@@ -23,7 +23,7 @@ QUESTIONS = {
     "FastAPI": "guides/fastapi",
     "How can I use it from FastAPI with async?": "guides/fastapi",
     "asyncio client": "guides/fastapi",
-    "Is gevent supported?": "guides/gevent",
+    "Is gevent supported?": "operations/workers",
     "eventlet pool": "guides/gevent",
     "How do I pass positional arguments?": "guides/arguments",
     "task with *args": "guides/arguments",

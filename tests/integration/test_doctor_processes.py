@@ -102,7 +102,7 @@ def test_nobody_is_alive_but_the_api(stack: Stack):
     assert "celery -A yourapp worker" in found["workers"]["advice"]
     assert found["control"]["state"] == "failed"
     assert "the control queue orchestrator" in found["control"]["found"]
-    assert found["control"]["advice"] == "start one: orchestrator worker -Q orchestrator"
+    assert found["control"]["advice"] == "start one: orchestrator worker"
     assert found["beat"]["state"] == "failed"
     assert found["beat"]["found"].startswith("no beat is alive")
     assert "orchestrator beat" in found["beat"]["advice"]

@@ -318,7 +318,7 @@ def test_binaries_out_of_reach_are_copied_where_only_root_can_write(
     places.mkdir()
     for each in (folder, *folder.parents[:-2]):
         each.chmod(0o755)
-    monkeypatch.setattr("orchestrator.embedded.binaries.COPY_FOLDERS", (places,))
+    monkeypatch.setattr("orchestrator.embedded.machine.linux.COPY_FOLDERS", (places,))
     monkeypatch.setattr(
         "orchestrator.embedded.binaries._binary",
         lambda package, path: closed / package / path,

@@ -167,7 +167,9 @@ def test_a_worker_and_a_beat_are_scraped(
         beat.stop()
         os.kill(worker.pid, signal.SIGTERM)
         assert worker.wait(60) == 0
-        assert not list(Path("/dev/shm").glob("*orchestrator*"))
+        left = {path.name for path in Path("/dev/shm").glob("*orchestrator*")}
+        # The tests' own database servers have their data there.
+        assert not {name for name in left if not name.startswith("orchestrator-test-")}
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_every_program_waits_for_a_database_that_is_away(
 ) -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     settings: dict[str, Any] = {"database_url": nowhere, "broker_url": broker_url}
-    ready = {"worker": " ready.", "beat": "beat_outage", "api": "Booting worker"}
+    ready = {"worker": " ready.", "beat": "outage_began", "api": "Booting worker"}
     signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is unavailable"}
     with Stack(tmp_path, **settings, api_port=free_port()) as stack:
         process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
@@ -186,7 +186,7 @@ def test_no_program_goes_on_when_the_database_comes_back_with_an_unknown_schema(
 ) -> None:
     """They look at their first connection: here everything is away at first."""
     at = urlsplit(empty_database_url)
-    ready = {"worker": " ready.", "beat": "beat_outage", "api": "Booting worker"}
+    ready = {"worker": " ready.", "beat": "outage_began", "api": "Booting worker"}
     signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is unavailable"}
     with Proxy(at.port or 5432) as proxy:
         proxy.mode = "swallow"

@@ -11,9 +11,7 @@ import psycopg2
 
 from orchestrator.database.connection.database import KEEPALIVE
 from orchestrator.database.connection.postgres_url import for_libpq
-from orchestrator.log import get_logger
-
-log = get_logger(__name__)
+from orchestrator.outage_log import OutageLog
 
 _KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
 #: Seconds to wait before another try while Postgres is unavailable.
@@ -33,6 +31,7 @@ class NotificationListener:
         self._url = for_libpq(url)
         self._channel = channel
         self._gather = gather
+        self._outages = OutageLog(f"Postgres, for notifications of {channel},")
         self._connection: psycopg2.extensions.connection | None = None
         # A pair of sockets, not a pipe: the number of a closed pipe could belong to a file opened
         # later.
@@ -55,10 +54,7 @@ class NotificationListener:
         try:
             return self._receive(max(seconds, 0.0))
         except (psycopg2.Error, OSError) as error:
-            log.warning(
-                "Can't listen", action="listen_failed", channel=self._channel,
-                error=str(error).strip(),
-            )  # fmt: skip
+            self._outages.failed(str(error).strip())
             self._disconnect()
             if self._out.fileno() >= 0:
                 _readable([self._out], min(max(seconds, 0.0), OUTAGE_DELAY))
@@ -82,6 +78,7 @@ class NotificationListener:
     def _receive(self, seconds: float) -> list[str]:
         if self._connection is None or self._connection.closed:
             self._connection = self._listening()
+            self._outages.answered()
             return []
         connection = self._connection
         if connection.fileno() not in _readable([connection, self._out], seconds):
