@@ -65,6 +65,19 @@ def _shown(url: str) -> str | None:
     return without_password(url) if "://" in url else None
 
 
+def _dispatcher(
+    settings: Settings, app: Celery, database: Database, meter: Meter
+) -> TaskDispatcher:
+    return TaskDispatcher(
+        app,
+        settings.control_queue,
+        settings.publish_timeout,
+        meter,
+        AnnouncedRoutes(database, settings.lease, settings.default_queue),
+        follows_options=is_own_app(app),
+    )
+
+
 def services(
     settings: Settings,
     app: Celery,
@@ -85,28 +98,12 @@ def services(
     POSTGRES.address = _shown(settings.database_url)
     BROKER.address = _shown(url_of(app))
     database = database_of(settings, keep=keep, checked=checked)
-    dispatcher = TaskDispatcher(
-        app,
-        settings.control_queue,
-        settings.publish_timeout,
-        meter,
-        AnnouncedRoutes(database, settings.lease, settings.default_queue),
-        follows_options=is_own_app(app),
-    )
+    dispatcher = _dispatcher(settings, app, database, meter)
     evaluator = Evaluator()
     cipher = SecretCipher(settings.secrets_key)
     secrets = _secret_source(settings, cipher)
     store = PostgresStore(database, secrets)
     workflows = WorkflowCache(store)
-    state = StateManager(
-        store=store,
-        dispatcher=dispatcher,
-        workflows=workflows,
-        time=DatabaseClock(),
-        runner=_runner(settings, evaluator, dispatcher, guard),
-        meter=meter,
-        lease=settings.lease,
-    )
     return Services(
         settings=settings,
         database=database,
@@ -114,7 +111,15 @@ def services(
         evaluator=evaluator,
         workflows=workflows,
         store=store,
-        state=state,
+        state=StateManager(
+            store=store,
+            dispatcher=dispatcher,
+            workflows=workflows,
+            time=DatabaseClock(),
+            runner=_runner(settings, evaluator, dispatcher, guard),
+            meter=meter,
+            lease=settings.lease,
+        ),
         commander=Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter),
         secrets=secrets,
         cipher=cipher,

@@ -26,7 +26,7 @@ from orchestrator.execution.process.outage_retry import backoff_delays
 from orchestrator.log import get_logger
 from orchestrator.outage_log import POSTGRES
 from orchestrator.outbound import OutboundClient
-from orchestrator.settings import load_settings
+from orchestrator.settings import Settings, load_settings
 
 with configuration_exit():  # they need psycopg2
     from orchestrator.bootstrap import services
@@ -38,7 +38,7 @@ with configuration_exit():  # they need psycopg2
     from orchestrator.scheduler.celery_beat_entries import CeleryBeatEntries
     from orchestrator.scheduler.instance_archive import retention_jobs
     from orchestrator.scheduler.interruptible_sleep import InterruptibleSleep
-    from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
+    from orchestrator.scheduler.maintenance_loop import MaintenanceJob, MaintenanceLoop
     from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
     from orchestrator.scheduler.process_announcement import Presence
 from orchestrator.scheduler.rerouting import Rerouting
@@ -72,27 +72,12 @@ class Scheduler(celery.beat.Scheduler):
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app, checked=checked)
         database, meter = self._services.database, self._services.meter
-        dispatcher = self._services.dispatcher
-        retention = timedelta(seconds=settings.event_retention)
         self._presence = Presence(database, "beat", url_of(app))
-        extra_jobs = [
-            *EventMaintenance(database, dispatcher, retention).jobs(),
-            *Operations(database, dispatcher).jobs(),
-            *retention_jobs(settings, database),
-            self._presence.job(),
-            Rerouting(
-                database,
-                self._services.workflows,
-                dispatcher,
-                settings.lease,
-                settings.republish_after,
-            ).job(),
-        ]
         self._maintenance = MaintenanceLoop(
             settings,
             PostgresMaintenanceStore(database, meter),
             self._services.state,
-            more=extra_jobs,
+            more=self._extra_jobs(settings),
         )
         self._entries = CeleryBeatEntries(database, app.main or "", self.schedule, self._send)
         self._wake, self._announced = InterruptibleSleep(settings.direct_url), True
@@ -107,6 +92,25 @@ class Scheduler(celery.beat.Scheduler):
         self._probes: Probes | None = None
         if settings.probe_address:
             self._serve_probes(settings.probe_address)
+
+    def _extra_jobs(self, settings: Settings) -> list[MaintenanceJob]:
+        """The jobs of the maintenance loop that it does not have by itself."""
+        database, dispatcher = self._services.database, self._services.dispatcher
+        retention = timedelta(seconds=settings.event_retention)
+        rerouting = Rerouting(
+            database,
+            self._services.workflows,
+            dispatcher,
+            settings.lease,
+            settings.republish_after,
+        )
+        return [
+            *EventMaintenance(database, dispatcher, retention).jobs(),
+            *Operations(database, dispatcher).jobs(),
+            *retention_jobs(settings, database),
+            self._presence.job(),
+            rerouting.job(),
+        ]
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Run what is due, then wait for the next due time. Always returns 0.
