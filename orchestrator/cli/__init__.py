@@ -49,7 +49,7 @@ from orchestrator.cli.options import Shared, shared_options
         "key": "orchestrator.cli.commands.api_keys:key",
         "why": "orchestrator.cli.commands.wait_reasons:why",
         "logs": "orchestrator.cli.commands.instance_logs:logs",
-        "doctor": "orchestrator.cli.doctor:doctor",
+        "doctor": "orchestrator.cli.commands.doctor:doctor",
         "openapi": "orchestrator.cli.commands.openapi:openapi",
         "canvas-check": "orchestrator.cli.commands.canvas_check:canvas_check",
     },

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.terminal_text import in_json, is_harmful, visible
+import click
+
+from orchestrator.terminal_text import in_json, is_harmful, visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,3 +151,8 @@ def _quoted(value: Any) -> Any:
     if isinstance(value, dict):
         return {_quoted(key): _quoted(item) for key, item in value.items()}
     return [_quoted(item) for item in value] if isinstance(value, list) else value
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print text that may come from outside, escaped."""
+    click.echo(visible_lines(str(text)), err=err)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from orchestrator.cli.terminal_text import is_harmful, visible_lines
+from orchestrator.terminal_text import is_harmful, visible_lines
 
 
 class SafeConsole(Console):

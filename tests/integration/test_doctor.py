@@ -12,10 +12,10 @@ import redis
 from click.testing import CliRunner
 
 from orchestrator.cli import main
-from orchestrator.cli.doctor import examination
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
+from orchestrator.doctor import examination
 from orchestrator.ids import new_id
 from orchestrator.state_manager import LeaseOwner
 from tests.support.api import Api, document

@@ -14,7 +14,6 @@ import psycopg2.extensions
 import pytest
 from sqlalchemy import create_engine, text
 
-from orchestrator.cli.server.database_commands import reaching_postgres
 from orchestrator.database.connection.database import (
     UNBOUNDED,
     Database,
@@ -23,6 +22,7 @@ from orchestrator.database.connection.database import (
     Superseded,
 )
 from orchestrator.database.connection.driver_errors import Verdict, verdict_of
+from orchestrator.database.schema.upgrade import reaching_postgres
 from orchestrator.errors import DatabaseUnavailable, NotFound
 from tests.faults.proxy import Proxy
 from tests.support.api import Api

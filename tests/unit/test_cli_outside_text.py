@@ -17,17 +17,17 @@ from rich.markup import escape
 from ruamel.yaml import YAML
 
 from orchestrator.cli import main
-from orchestrator.cli.doctor import _finding
-from orchestrator.cli.doctor.inconsistencies import KINDS
 from orchestrator.cli.exit_codes import Failure
 from orchestrator.cli.output import Printer, progress_console, stdout_console
 from orchestrator.cli.safe_console import SafeConsole
-from orchestrator.cli.terminal_text import fill_command, visible
 from orchestrator.cli.views.history_lines import error_line
 from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import Run, Step
 from orchestrator.database.operations.consistency_checks import Row
+from orchestrator.doctor.inconsistencies import KINDS
+from orchestrator.doctor.report import finding_of
 from orchestrator.log import formatter
+from orchestrator.terminal_text import fill_command, visible
 
 #: Each would do something to a terminal: C0, DEL, C1, the direction of writing, half a pair.
 HARMFUL = [
@@ -150,7 +150,7 @@ def test_what_doctor_advises_is_quoted(kind: Any) -> None:
     names = dict.fromkeys(re.findall(r"\{(\w+)\}", f"{kind.message} {kind.advice}"), PAYLOADS[0])
     composed = {"worker": "orchestrator worker", "modules": "X", "meant": ""}
     row = Row(ID, PAYLOADS[0], 3, {**names, **{k: v for k, v in composed.items() if k in names}})
-    advice = str(_finding(kind, row, "unrepaired").advice)
+    advice = str(finding_of(kind, row, "unrepaired").advice)
     assert shlex.quote(PAYLOADS[0]) in advice or PAYLOADS[0] not in advice
     assert PAYLOADS[0] not in advice.replace(shlex.quote(PAYLOADS[0]), "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.broker_settings import without_password
-from orchestrator.cli.doctor.process_checks import same_broker
+from orchestrator.doctor.process_checks import same_broker
 from orchestrator.execution.worker.heartbeat import app_argument
 
 

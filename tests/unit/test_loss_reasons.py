@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.doctor import repairs
+from orchestrator.doctor import repairs
 from orchestrator.error_handler.loss_reasons import exit_text, loss_reason
 from orchestrator.error_handler.task_errors import runtime_error, timeout_error
 from orchestrator.scheduler import lease_watchdog

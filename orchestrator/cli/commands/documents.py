@@ -13,9 +13,9 @@ from rich.syntax import Syntax
 
 from orchestrator.cli.exit_codes import Exit, Failure, exit_with
 from orchestrator.cli.options import Shared, shared_options
-from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.terminal_text import say, visible_lines
+from orchestrator.cli.output import progress_console, say, stdout_console
 from orchestrator.client import ApiError, Client, Deployed
+from orchestrator.terminal_text import visible_lines
 
 _files = click.argument(
     "files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path)

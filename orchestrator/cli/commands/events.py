@@ -12,9 +12,9 @@ import click
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
-from orchestrator.cli.terminal_text import fill_command, in_json
 from orchestrator.client import Client
 from orchestrator.client.url_paths import path
+from orchestrator.terminal_text import fill_command, in_json
 
 SOURCE = "/orchestrator/cli"
 

@@ -14,10 +14,11 @@ from orchestrator.cli.commands.documents import media_type, read
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
-from orchestrator.cli.terminal_text import fill_command, say
+from orchestrator.cli.output import say
 from orchestrator.client import ApiError, Client
 from orchestrator.document.graph import blocks
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
+from orchestrator.terminal_text import fill_command
 
 _COLOURS = {
     "completed": "#d3f9d8",

@@ -14,8 +14,8 @@ from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import stdout_console
-from orchestrator.cli.terminal_text import fill_command, visible
 from orchestrator.client import ApiError, Client
+from orchestrator.terminal_text import fill_command, visible, worker_start_command
 
 #: Depth to which sub-workflows are followed.
 MAX_DEPTH = 10
@@ -111,17 +111,6 @@ def _advice(cause: dict[str, Any], id: str) -> str | None:
         "event_arguments": _event_send_arguments(cause),
     }
     return fill_command(advice, {"id": id, **cause, **more})
-
-
-def worker_start_command(app: str | None) -> dict[str, str]:
-    """Return the command that starts a worker of an app as `worker`, and the setting with its
-    modules as `modules`. `app` is the argument of ``celery -A``; None: our own worker."""
-    if app is None:
-        return {"worker": "orchestrator worker", "modules": "ORCHESTRATOR_IMPORTS"}
-    return {
-        "worker": f"celery -A {quote(visible(app))} worker",
-        "modules": f"the app {quote(visible(app))}",
-    }
 
 
 def _event_send_arguments(cause: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from orchestrator.cli.completion import workflows
 from orchestrator.cli.options import Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
-from orchestrator.cli.terminal_text import visible_lines
+from orchestrator.terminal_text import visible_lines
 
 _LISTED = ("namespace", "name", "version", "title", "created_at")
 _VERSIONS = ("namespace", "name", "version", "digest", "created_at")

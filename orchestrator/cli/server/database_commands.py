@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
 
 from orchestrator.cli.exit_codes import Exit, exit_with
-from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings, load_settings
 
 _url = click.option("--database-url", metavar="URL", help="Default: ORCHESTRATOR_DATABASE_URL.")
@@ -37,7 +35,7 @@ def upgrade(database_url: str | None, keys: Sequence[str]) -> None:
     api_keys = [read(key) for key in keys]
 
     url = _settings(database_url).direct_url
-    with reaching_postgres():
+    with migrate.reaching_postgres():
         before = migrate.current(url)
         migrate.upgrade(url)
         after = migrate.current(url)
@@ -53,29 +51,12 @@ def current(database_url: str | None) -> None:
     """Print the schema's version; exits 3 if there is none, 2 if it is another release's."""
     from orchestrator.database.schema import upgrade as migrate
 
-    with reaching_postgres():
+    with migrate.reaching_postgres():
         version = migrate.current(_settings(database_url).direct_url)
     click.echo(version or "empty")
     if version is None:
         exit_with(Exit.NOT_FOUND)
     exit_with(Exit.COMPLETED if version == migrate.head() else Exit.USAGE)
-
-
-@contextmanager
-def reaching_postgres() -> Iterator[None]:
-    """Turn connection errors of SQLAlchemy in the block into `DatabaseUnavailable`."""
-    import psycopg2
-    from sqlalchemy.exc import DBAPIError
-
-    from orchestrator.database.connection.database import translated
-
-    try:
-        yield
-    except DBAPIError as error:
-        cause = translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error
-        if isinstance(cause, OrchestratorError):
-            raise cause from error
-        raise
 
 
 def _settings(database_url: str | None) -> Settings:

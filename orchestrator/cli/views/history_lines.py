@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.cli.terminal_text import visible
 from orchestrator.client import Client, Step
+from orchestrator.terminal_text import visible
 
 Names = Mapping[int, str]
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.cli.terminal_text import visible
 from orchestrator.cli.views.history_lines import error_line, person
 from orchestrator.client import Attempt, Step
+from orchestrator.terminal_text import visible
 
 Json = Any
 

@@ -11,10 +11,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from orchestrator.cli.output import coloured
-from orchestrator.cli.terminal_text import visible
 from orchestrator.cli.views.history_lines import person
 from orchestrator.cli.views.step_details import attempt_line
 from orchestrator.client import Run, Step
+from orchestrator.terminal_text import visible
 
 _MARKS = {
     "completed": ("✓", "green"),

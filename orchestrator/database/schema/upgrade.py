@@ -8,16 +8,18 @@ upgrade records in the database which releases may work on its schema (`SCHEMA_C
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2.errors
 
-from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.database import Database, translated
 from orchestrator.database.connection.postgres_url import for_sqlalchemy
 from orchestrator.database.schema import function_installer
-from orchestrator.errors import ConfigurationError, DatabaseUnavailable
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable, OrchestratorError
 from orchestrator.log import get_logger
 from orchestrator.message_names import SCHEMA
 
@@ -48,6 +50,20 @@ _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 class UnknownSchema(ConfigurationError):
     """The database has a schema that this release does not know."""
+
+
+@contextmanager
+def reaching_postgres() -> Iterator[None]:
+    """Turn connection errors of SQLAlchemy in the block into `DatabaseUnavailable`."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        cause = translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error
+        if isinstance(cause, OrchestratorError):
+            raise cause from error
+        raise
 
 
 def _config() -> Config:

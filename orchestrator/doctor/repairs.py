@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.cli.doctor.examination import Examination
 from orchestrator.core import parent_report
 from orchestrator.core.model import Compensation, Status, StimulusKind
 from orchestrator.core.task_plan import workflow_plan
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
+from orchestrator.doctor.examination import Examination
 from orchestrator.error_handler.loss_reasons import WORKER_DIED
 from orchestrator.errors import ERROR_TYPES, Conflict, NotFound
 from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore

@@ -9,14 +9,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.cli.commands.wait_reasons import worker_start_command
-from orchestrator.cli.doctor import repairs
-from orchestrator.cli.doctor.examination import Examination
 from orchestrator.database.instances import call_wait_queries
 from orchestrator.database.operations import consistency_checks, consistency_conditions
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
+from orchestrator.doctor import repairs
+from orchestrator.doctor.examination import Examination
 from orchestrator.document.message_text import nearest_word, suggestion
+from orchestrator.terminal_text import worker_start_command
 
 Find = Callable[[Examination], list[Row]]
 #: Repairs all rows of one inconsistency. Rows that it cannot repair are found again afterwards.

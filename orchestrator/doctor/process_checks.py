@@ -8,13 +8,13 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator import clock
 from orchestrator.broker_settings import REDIS, without_password
-from orchestrator.cli.doctor.examination import Answer, Examination
-from orchestrator.cli.doctor.installation_checks import Finding
-from orchestrator.cli.terminal_text import fill_command
 from orchestrator.companion_queues import companion_name
 from orchestrator.database.operations import consistency_checks
 from orchestrator.database.workers import process_queries, route_queries
 from orchestrator.database.workers.process_queries import Living
+from orchestrator.doctor.examination import Answer, Examination
+from orchestrator.doctor.finding import Finding
+from orchestrator.terminal_text import fill_command
 
 #: Largest difference of a wall clock from that of Postgres that is not reported, in seconds.
 CLOCK_TOLERANCE = 2.0

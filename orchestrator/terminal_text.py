@@ -12,8 +12,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 _HARMFUL = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls except tab and line feed
     r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # direction, line separators
@@ -52,11 +50,6 @@ def is_harmful(text: str) -> bool:
     return _IN_LINES.search(text) is not None
 
 
-def say(text: object, *, err: bool = False) -> None:
-    """Print text that may come from outside, escaped."""
-    click.echo(visible_lines(str(text)), err=err)
-
-
 def fill_command(template: str, values: Mapping[str, Any]) -> str:
     """Fill a command, or an advice with a command, so that it can be pasted into a shell. Every
     value is quoted, except those of `_COMPOSED`."""
@@ -66,3 +59,14 @@ def fill_command(template: str, values: Mapping[str, Any]) -> str:
             for name, value in values.items()
         }
     )
+
+
+def worker_start_command(app: str | None) -> dict[str, str]:
+    """Return the command that starts a worker of an app as `worker`, and the setting with its
+    modules as `modules`. `app` is the argument of ``celery -A``; None: our own worker."""
+    if app is None:
+        return {"worker": "orchestrator worker", "modules": "ORCHESTRATOR_IMPORTS"}
+    return {
+        "worker": f"celery -A {shlex.quote(visible(app))} worker",
+        "modules": f"the app {shlex.quote(visible(app))}",
+    }

@@ -20,14 +20,10 @@ from rich.markup import escape
 from orchestrator.cli.exit_codes import Exit, exit_with
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.terminal_text import fill_command
 from orchestrator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from orchestrator.cli.doctor.examination import Examination
-    from orchestrator.cli.doctor.inconsistencies import Inconsistency
-    from orchestrator.cli.doctor.installation_checks import Finding
-    from orchestrator.database.operations.consistency_checks import Row
+    from orchestrator.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "note": "dim", "repaired": "green"}
 
@@ -52,7 +48,7 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     Exits 0 if everything is right, 5 if a needed server does not answer, 1 for another problem
     that was not repaired.
     """
-    from orchestrator.cli.doctor.installation_checks import check_installation
+    from orchestrator.cli.commands.installation_checks import check_installation
 
     settings = _settings(data)
     findings = list(check_installation(shared, settings))
@@ -103,58 +99,8 @@ def _settings(data: Path) -> Settings:
 
 
 def _inconsistencies(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
-    from orchestrator.cli.doctor import process_checks
-    from orchestrator.cli.doctor.examination import examine
-    from orchestrator.cli.doctor.inconsistencies import KINDS
+    from orchestrator.doctor.examination import examine
+    from orchestrator.doctor.report import report
 
     with examine(settings) as examination:
-        yield from process_checks.check_processes(examination)
-        for kind in KINDS:
-            rows = kind.find(examination)
-            shown = rows[:_MAX_ROWS] if table else rows
-            yield from _findings(examination, kind, rows, shown, repair)
-
-
-def _findings(
-    examination: Examination,
-    kind: Inconsistency,
-    rows: list[Row],
-    shown: list[Row],
-    repair: bool,
-) -> Iterator[Finding]:
-    remaining = _repair(examination, kind, rows) if repair and rows and kind.repair else rows
-    keys = {(row.subject, row.step) for row in remaining}
-    for row in shown:
-        state = "repaired"
-        if (row.subject, row.step) in keys:
-            state = "unrepaired" if repair else "inconsistent"
-        yield _finding(kind, row, state)
-    if len(shown) < len(rows):
-        yield dataclasses.replace(
-            _finding(kind, rows[-1], "unrepaired" if remaining else "repaired"),
-            found=f"and {len(rows) - len(shown)} more of this kind",
-            instance=None,
-            step=None,
-        )
-
-
-def _repair(examination: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:
-    """Repair the rows; return those that are found again afterwards."""
-    from orchestrator.cli.doctor.examination import still_inconsistent
-
-    assert kind.repair is not None  # noqa: S101  the caller checks
-    kind.repair(examination, rows)
-    return still_inconsistent(examination, kind.find, rows)
-
-
-def _finding(kind: Inconsistency, row: Row, state: str) -> Finding:
-    from orchestrator.cli.doctor.installation_checks import Finding
-
-    values = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
-    advice = fill_command(kind.advice, values) if kind.advice else None
-    repairable = kind.repair is not None and row.about.get("repairable", True)
-    if state == "inconsistent" and repairable:
-        advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))
-    if state == "repaired":
-        advice = kind.repair_text
-    return Finding(kind.name, kind.message_for(row), advice, state, row.instance, row.step)
+        yield from report(examination, repair=repair, most=_MAX_ROWS if table else None)

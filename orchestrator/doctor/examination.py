@@ -10,7 +10,6 @@ from typing import Any
 
 from orchestrator.bootstrap import Services, services
 from orchestrator.broker_settings import celery_settings, reach
-from orchestrator.cli.doctor import broker_messages
 from orchestrator.clock import monotonic
 from orchestrator.core.model import Json, StimulusKind
 from orchestrator.database.operations import (
@@ -20,6 +19,7 @@ from orchestrator.database.operations import (
 )
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.database.workers import route_queries
+from orchestrator.doctor import broker_messages
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.settings import Settings
 

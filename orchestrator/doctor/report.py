@@ -1,0 +1,66 @@
+"""All findings of an examination: of the processes, then of each kind of inconsistency."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from orchestrator.database.operations.consistency_checks import Row
+from orchestrator.doctor import process_checks
+from orchestrator.doctor.examination import Examination, still_inconsistent
+from orchestrator.doctor.finding import Finding
+from orchestrator.doctor.inconsistencies import KINDS, Inconsistency
+from orchestrator.terminal_text import fill_command
+
+
+def report(
+    examination: Examination, *, repair: bool = False, most: int | None = None
+) -> Iterator[Finding]:
+    """Yield all findings; `repair` what can be repaired. `most`: the largest number of findings of
+    one kind of inconsistency, with one more finding that counts the rest; None: all."""
+    yield from process_checks.check_processes(examination)
+    for kind in KINDS:
+        rows = kind.find(examination)
+        yield from _findings(examination, kind, rows, rows[:most], repair)
+
+
+def _findings(
+    examination: Examination,
+    kind: Inconsistency,
+    rows: list[Row],
+    shown: list[Row],
+    repair: bool,
+) -> Iterator[Finding]:
+    remaining = _repair(examination, kind, rows) if repair and rows and kind.repair else rows
+    keys = {(row.subject, row.step) for row in remaining}
+    for row in shown:
+        state = "repaired"
+        if (row.subject, row.step) in keys:
+            state = "unrepaired" if repair else "inconsistent"
+        yield finding_of(kind, row, state)
+    if len(shown) < len(rows):
+        yield dataclasses.replace(
+            finding_of(kind, rows[-1], "unrepaired" if remaining else "repaired"),
+            found=f"and {len(rows) - len(shown)} more of this kind",
+            instance=None,
+            step=None,
+        )
+
+
+def _repair(examination: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:
+    """Repair the rows; return those that are found again afterwards."""
+    assert kind.repair is not None  # noqa: S101  the caller checks
+    kind.repair(examination, rows)
+    return still_inconsistent(examination, kind.find, rows)
+
+
+def finding_of(kind: Inconsistency, row: Row, state: str) -> Finding:
+    """Return the finding of one row, with its message and advice."""
+    values = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
+    advice = fill_command(kind.advice, values) if kind.advice else None
+    repairable = kind.repair is not None and row.about.get("repairable", True)
+    if state == "inconsistent" and repairable:
+        advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))
+    if state == "repaired":
+        advice = kind.repair_text
+    return Finding(kind.name, kind.message_for(row), advice, state, row.instance, row.step)
