@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.document import load
-from tests.support.in_memory_instances import EPOCH, World
+from orchestrator.testing.instance_store import EPOCH
+from orchestrator.testing.world import World
 from tests.support.spec import PROJECT, yaml
 
 HEAD = "document: {dsl: '1.0.3', namespace: test, name: n, version: '1.0.0'}\n"

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core import advance
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 SIZES = (10, 100, 1_000, 10_000)
 

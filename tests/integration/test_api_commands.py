@@ -13,8 +13,8 @@ import pytest
 from orchestrator.core.model import StimulusKind
 from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.database.transitions import inbox_queries
+from orchestrator.testing.world import World
 from tests.support.api import Api, document, problem
-from tests.support.in_memory_instances import World
 from tests.support.manual_workers import Outside, call
 from tests.support.row_lock_races import waiting
 

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.model import Instance, Need, Slice
 from orchestrator.database.transitions import instance_slice_reader
 from orchestrator.database.transitions.row_mapper import to_step
-from tests.support import in_memory_slices
+from orchestrator.testing import in_memory_slices
 from tests.support.api import document, problem
 from tests.support.manual_workers import SAGA, Outside, call
 

@@ -24,11 +24,11 @@ from orchestrator.core.model import (
     Status,
     Step,
 )
+from orchestrator.testing.in_memory_rows import Rows, chain
+from orchestrator.testing.world import World
 from tests.support.compensation_oracle import must_be_undone, told_late, undone
 from tests.support.examples import examples
-from tests.support.in_memory_instances import World
 from tests.support.random_documents import Body, Outside, Sagas
-from tests.support.rows import Rows, chain
 
 pytestmark = pytest.mark.examples
 

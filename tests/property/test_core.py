@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from orchestrator.core import Bounds
 from orchestrator.core.model import OPEN_STATUSES, ROOT, AttemptState, Compensation, Status, Step
 from orchestrator.document.model import Workflow
+from orchestrator.testing.in_memory_rows import LIVE, Rows
+from orchestrator.testing.world import World
 from tests.support.compensation_oracle import asked_for_nothing, must_be_undone, told_late, undone
 from tests.support.examples import examples
-from tests.support.in_memory_instances import World
 from tests.support.random_documents import Documents, Outside
-from tests.support.rows import LIVE, Rows
 
 pytestmark = pytest.mark.examples
 

@@ -9,8 +9,8 @@ import pytest
 from orchestrator.core import Bounds
 from orchestrator.core.model import Status
 from orchestrator.document import DocumentError, load
+from orchestrator.testing.world import World
 from tests.support import spec
-from tests.support.in_memory_instances import World
 
 KIT = [] if spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC") else list(spec.scenarios())
 OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())

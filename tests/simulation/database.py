@@ -29,11 +29,11 @@ from orchestrator.database.transitions.row_mapper import Row
 from orchestrator.database.transitions.save_request import SaveRequest, SiblingClaim
 from orchestrator.database.workers.unclaimed_attempts import PUBLISHED_AT_ONCE, PublishableAttempt
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
+from orchestrator.testing import in_memory_slices
 from tests.simulation.faults import Faults
 from tests.simulation.rows import LIVE, READY, AttemptRow, Rows
 from tests.simulation.simulated_clock import Loop, Place, Process
 from tests.simulation.tables import Scratch, Tables
-from tests.support import in_memory_slices
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.core.model import Attempt, AttemptState, Instance, ItemChunk, Json, Step
 from orchestrator.document.model import Workflow
-from tests.support import in_memory_slices
+from orchestrator.testing import in_memory_slices
 
 READY, CLAIMED, WITHDRAWN = AttemptState.READY, AttemptState.CLAIMED, AttemptState.WITHDRAWN
 LIVE = (READY, CLAIMED)

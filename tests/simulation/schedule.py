@@ -27,6 +27,7 @@ from orchestrator.state_manager import (
     post_commit,
     results,
 )
+from orchestrator.testing.instance_store import EPOCH
 from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
 from tests.simulation.broker import AT_BROKER, Message, SimApp, SimBroker, SimDispatcher
@@ -42,7 +43,6 @@ from tests.simulation.rows import Rows
 from tests.simulation.simulated_clock import Loop, Process
 from tests.simulation.tables import Tables
 from tests.simulation.worker import Worker
-from tests.support.in_memory_instances import EPOCH
 
 EVALUATOR = Evaluator()
 

@@ -28,6 +28,7 @@ from orchestrator.database.transitions.instance_slice_reader import Snapshot
 from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.database.transitions.transition_writer import first_wave
 from orchestrator.document.model import Workflow
+from orchestrator.testing.instance_store import EPOCH
 from tests.simulation.rows import (
     CLAIMED,
     LIVE,
@@ -38,7 +39,6 @@ from tests.simulation.rows import (
     Rows,
     WorkerRow,
 )
-from tests.support.in_memory_instances import EPOCH
 
 if TYPE_CHECKING:
     from tests.simulation.invariants import Watch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core.model import Compensation, Fact, Status, Step
-from tests.support.rows import Rows, chain
+from orchestrator.testing.in_memory_rows import Rows, chain
 
 
 def must_be_undone(rows: Rows, step: Step) -> bool:

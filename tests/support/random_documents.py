@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from orchestrator.core.model import AttemptEnd, AttemptState, Status, StimulusKind
+from orchestrator.testing.world import World
 from tests.support.documents import doc
-from tests.support.in_memory_instances import World
 
 Body = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.core.model import Attempt
 from orchestrator.document import load
-from tests.support.in_memory_instances import World
-from tests.support.rows import Rows
+from orchestrator.testing.in_memory_rows import Rows
+from orchestrator.testing.world import World
 from tests.support.scenarios import LONG, Ended, Outcome, Scenario, Stepped, error_of, name_of
 
 

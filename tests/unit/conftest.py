@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.in_memory_instances import World
+from orchestrator.testing.world import World
 
 
 @pytest.fixture(params=["by a worker", "in the request"])

@@ -9,8 +9,9 @@ import pytest
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import AttemptEnd, AttemptState, Status, StimulusKind
+from orchestrator.testing.instance_store import EPOCH
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import EPOCH, World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:

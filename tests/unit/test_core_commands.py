@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import AttemptState, Compensation, Status, StimulusKind
+from orchestrator.testing.world import Failure, World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import Failure, World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

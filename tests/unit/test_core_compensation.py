@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import Compensation, Status
+from orchestrator.testing.instance_store import EPOCH
+from orchestrator.testing.world import Failure, World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import EPOCH, Failure, World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import Compensation, Status
+from orchestrator.testing.world import Failure, World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import Failure, World
 
 
 def race(*branches: dict[str, Any], **metadata: Any) -> dict[str, Any]:

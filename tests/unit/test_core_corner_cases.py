@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import Compensation, Status, StimulusKind
+from orchestrator.testing.world import Failure, World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import Failure, World
 
 pytestmark = pytest.mark.usefixtures("decided")
 
@@ -250,7 +250,7 @@ def test_agenda_stimuli_name_their_run() -> None:
     sets = [{name: {"set": {"n": 1}}} for name in "abc"]
     world = World(doc(*sets), limits=Bounds(tasks=1))
     id = world.start(run=False)
-    start = world._next(id)
+    start = world.next_stimulus(id)
     assert start is not None
     (noted,) = world.apply(id, start).stimuli
     assert (noted.kind, noted.data) == (StimulusKind.AGENDA, {"then": None, "run": 1})

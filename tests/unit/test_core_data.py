@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import Status
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 NUMBER = {"format": "json", "document": {"type": "number"}}
 

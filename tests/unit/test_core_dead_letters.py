@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core import attempts
 from orchestrator.core.model import AttemptState, Compensation, Json, Status
+from orchestrator.testing.world import World
 from tests.support.documents import Body, boom, call, doc
-from tests.support.in_memory_instances import World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import Status, StimulusKind
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:

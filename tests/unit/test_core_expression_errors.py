@@ -9,8 +9,8 @@ import pytest
 from orchestrator.calls.call_context import CallContext
 from orchestrator.errors import WorkflowError
 from orchestrator.expressions import Evaluator
+from orchestrator.testing.world import World
 from tests.support.documents import doc
-from tests.support.in_memory_instances import World
 
 BAD = '${ error("bad") }'
 BARE = 'error("bad")'

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.model import Status
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None) -> tuple[World, str]:

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import AttemptState, Status
+from orchestrator.testing.world import World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import Compensation, Status
+from orchestrator.testing.world import World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

@@ -10,8 +10,8 @@ from orchestrator import json_codec
 from orchestrator.core import Bounds
 from orchestrator.core.model import Status
 from orchestrator.core.payload_size import too_large
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 SMALL = Bounds(payload=1000)
 LARGE = "x" * 700

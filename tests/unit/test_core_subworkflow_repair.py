@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import OPEN_STATUSES, Compensation, Status, StimulusKind
+from orchestrator.testing.world import Failure, World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import Failure, World
 
 HOLD = {"metadata": {"onFault": "hold"}}
 RUN = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}}

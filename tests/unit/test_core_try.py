@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import Status
+from orchestrator.testing.instance_store import EPOCH
+from orchestrator.testing.world import World
 from tests.support.documents import boom, call, doc
-from tests.support.in_memory_instances import EPOCH, World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.core.model import AttemptEnd, AttemptState, Status, StimulusKind
 from orchestrator.core.undecidable import DETAIL
+from orchestrator.testing.world import World
 from tests.support.documents import call, doc
-from tests.support.in_memory_instances import World
 
 #: It can't be decided: every expression of the world fails as a machine does.
 BOMB = {"set": {"x": "${ [.] | until(false; .) }"}}
@@ -57,7 +57,7 @@ def test_a_result_ends_its_attempt_and_faults_its_step_as_unknown() -> None:
     id = told.start()
     attempt = told.claim(told.ready()[0])
     end = AttemptEnd(attempt.id, AttemptState.SUCCEEDED, {"done": True})
-    told.rows[id].inbox.append(told._stimulus(StimulusKind.RESULT, attempt.step, {}, ended=end))
+    told.rows[id].inbox.append(told.stimulus(StimulusKind.RESULT, attempt.step, {}, ended=end))
     fails(told, id)
     bring(told, id)
     assert told.every_attempt()[0].state is AttemptState.SUCCEEDED
@@ -130,7 +130,7 @@ def test_a_withdrawn_step_ends_and_the_cancel_goes_on() -> None:
     told.command(id, "cancel")
     assert told.step(id, "a").status is Status.RUNNING
     end = AttemptEnd(attempt.id, AttemptState.SUCCEEDED, {"done": True})
-    told.rows[id].inbox.append(told._stimulus(StimulusKind.RESULT, attempt.step, {}, ended=end))
+    told.rows[id].inbox.append(told.stimulus(StimulusKind.RESULT, attempt.step, {}, ended=end))
     bring(told, id)
     told.drain()
     assert told.step(id, "a").outcome_unknown

@@ -18,9 +18,9 @@ from orchestrator.document.field_scope import Field
 from orchestrator.document.task_sites import sites
 from orchestrator.expressions import Evaluator
 from orchestrator.scheduler.schedules import policy_options
+from orchestrator.testing.world import World
 from tests.support import text_fields
 from tests.support.documents import doc
-from tests.support.in_memory_instances import World
 from tests.support.spec import PROJECT
 from tests.support.text_fields import alone, leaves, replaced
 

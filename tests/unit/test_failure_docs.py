@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.document import load
 from orchestrator.error_handler.task_errors import error_of
-from tests.support.in_memory_instances import Failure, World
+from orchestrator.testing.world import Failure, World
 from tests.support.terminal_sessions import Command, Page, page, same
 
 PAGES = [page(f"implementation/{name}.md") for name in ("compensation", "error_handling")]

@@ -21,9 +21,9 @@ from orchestrator.execution.step.task_arguments import constant_arguments
 from orchestrator.expressions import Evaluator
 from orchestrator.outbound import OutboundClient
 from orchestrator.state_manager import ClaimedAttempt
+from orchestrator.testing.world import World
 from tests.support.documents import doc
 from tests.support.http_stub import Answer, Stub
-from tests.support.in_memory_instances import World
 
 EVIL = "${ .evil }"
 #: A name that selects a secret or an authentication is not evaluated at all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from orchestrator.core.model import (
     OPEN_STATUSES,
@@ -20,10 +20,7 @@ from orchestrator.core.model import (
     Transition,
 )
 from orchestrator.document.model import Workflow
-from tests.support import in_memory_slices
-
-if TYPE_CHECKING:
-    from tests.support.in_memory_instances import World
+from orchestrator.testing import in_memory_slices
 
 LIVE = (AttemptState.READY, AttemptState.CLAIMED)
 
@@ -50,7 +47,14 @@ def chain(rows: Rows, step: int) -> dict[int, Step]:
     return in_memory_slices.chain(rows.steps, step)
 
 
-def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
+class Deployed(Protocol):
+    """What needs beyond one instance are answered from; see `InstanceStore`."""
+
+    workflows: dict[str, Workflow]
+    secrets: dict[str, Json]
+
+
+def _open(_: Deployed, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     live = {one.step: one for one in rows.attempts.values() if one.state in LIVE}
     return [
         (step, live.get(step.id))
@@ -59,13 +63,13 @@ def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     ]
 
 
-def _workflow(world: World, _: Rows, namespace: str, name: str, version: str) -> str | None:
+def _workflow(store: Deployed, _: Rows, namespace: str, name: str, version: str) -> str | None:
     wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
-    return max((id for id in world.workflows if id.startswith(wanted)), default=None)
+    return max((id for id in store.workflows if id.startswith(wanted)), default=None)
 
 
-def _secrets(world: World, _: Rows, *names: str) -> Json:
-    return {name: world.secrets[name] for name in names if name in world.secrets}
+def _secrets(store: Deployed, _: Rows, *names: str) -> Json:
+    return {name: store.secrets[name] for name in names if name in store.secrets}
 
 
 ANSWERS: dict[str, Callable[..., Any]] = {
