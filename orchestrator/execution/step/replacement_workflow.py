@@ -6,31 +6,29 @@ deployed before the step's end is committed; the commit starts the sub-workflow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from orchestrator import json_codec
 from orchestrator.core.model import AttemptEnd, AttemptState
-from orchestrator.database.workflows import generated_versions, workflow_queries
-from orchestrator.database.workflows.workflow_queries import NewWorkflow
-from orchestrator.document.digest import digest
-from orchestrator.execution.process.outage_retry import retry_through_outage
 from orchestrator.execution.step import task_outcome
-from orchestrator.ids import new_id
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
     from orchestrator.canvas.document import Converted
-    from orchestrator.database.connection.database import Database
     from orchestrator.execution.step.running_attempt import RunningAttempt
 
 log = get_logger(__name__)
 
 
-def end_of(replaced: RunningAttempt, database: Database, limit: int) -> AttemptEnd | None:
+def end_of(
+    replaced: RunningAttempt, deploy: Callable[[Converted], str], limit: int
+) -> AttemptEnd | None:
     """Return the end of an attempt whose task has replaced itself by a chain, group or chord.
 
-    `limit`: largest input of the sub-workflow, in bytes of JSON. None if the canvas has no durable
-    form, or could hold secrets: it then runs in this process.
+    `deploy` deploys its document and returns the version's id. `limit`: largest input of the
+    sub-workflow, in bytes of JSON. None if the canvas has no durable form, or could hold secrets:
+    it then runs in this process.
     """
     converted = None if replaced.secrets is not None else _converted(replaced)
     if converted is None:
@@ -44,10 +42,7 @@ def end_of(replaced: RunningAttempt, database: Database, limit: int) -> AttemptE
     if size > limit:
         reason = f"its replacement has arguments of {size} bytes, the limit is {limit}"
         return task_outcome.unserializable_output(attempt, reason)
-    workflow = retry_through_outage(
-        lambda: _deployed(database, converted), "the workflow of a replacement"
-    )
-    replacement = {"workflow_id": workflow, "namespace": namespace, "input": input}
+    replacement = {"workflow_id": deploy(converted), "namespace": namespace, "input": input}
     return AttemptEnd(attempt, AttemptState.SUCCEEDED, replacement=replacement)
 
 
@@ -69,27 +64,3 @@ def _converted(replaced: RunningAttempt) -> Converted | None:
             reason=str(error),
         )
         return None
-
-
-def _deployed(database: Database, converted: Converted) -> str:
-    """Deploy the document unless it is there; return the id of its version."""
-    document: dict[str, Any] = converted.document
-    about = document["document"]
-    identity = (about["namespace"], about["name"], about["version"])
-    stored = workflow_queries.get(database, *identity)
-    while stored is None:
-        new = NewWorkflow(
-            id=new_id(),
-            namespace=about["namespace"],
-            name=about["name"],
-            version=about["version"],
-            digest=digest(document),
-            document=document,
-            source=json_codec.dumps(document),
-            media_type="application/json",
-        )
-        with database.transaction() as transaction:
-            workflow_queries.put(transaction, new)
-        stored = workflow_queries.get(database, *identity)
-    generated_versions.renew(database, stored.id)
-    return stored.id

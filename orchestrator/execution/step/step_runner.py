@@ -9,22 +9,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.celery_versions import terminate_handler_fired
 from orchestrator.clock import monotonic
 from orchestrator.core.model import Attempt, AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
-from orchestrator.error_handler.task_errors import error_of, runtime_error
-from orchestrator.errors import DatabaseUnavailable, WorkflowError
-from orchestrator.execution.celery_hooks.celery_trace_result import failed, harmless, ignored
-from orchestrator.execution.context_variables import current_attempt
+from orchestrator.error_handler.task_errors import runtime_error
+from orchestrator.errors import DatabaseUnavailable
 from orchestrator.execution.process.outage_retry import retry_through_outage
 from orchestrator.execution.step import (
     celery_events,
     celery_request,
     replacement_workflow,
-    task_replacement,
     trace_span,
 )
+from orchestrator.execution.step.attempt_runner import AttemptRunner
+from orchestrator.execution.step.replacement_deployment import deploy
 from orchestrator.execution.step.running_attempt import RunningAttempt
 from orchestrator.execution.step.soft_time_limit import SoftLimit
 from orchestrator.execution.step.task_arguments import (
@@ -40,12 +38,13 @@ from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer
 if TYPE_CHECKING:
     from celery import Task
 
+    from orchestrator.execution.internal_protocols import Tracer
     from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 
 
-class StepRunner:
+class StepRunner(AttemptRunner):
     """Runs all steps that follow from one message, in one process or thread.
 
     `limit`: the message's hard time limit in seconds, which holds for all of these steps; None
@@ -53,49 +52,28 @@ class StepRunner:
     """
 
     def __init__(self, runtime: WorkerRuntime, limit: float | None, soft: SoftLimit) -> None:
+        super().__init__(soft)
         self._started_at = monotonic()
         self.runtime = runtime
         self.slot = runtime.slot
         self.continuation: ClaimedAttempt | None = None
         self._limit = limit
-        self._soft = soft
         self._deadline: float | None = None
         self._budget = runtime.settings.continuation_budget
         self._hints: deque[Callable[[], None]] = deque()
         self._offered_id: str | None = None
+        #: Whether the attempt that runs came with a message, so that Celery's main process sends
+        #: its worker events. Otherwise they are sent here.
+        self._has_message = True
 
     # -- running an attempt ------------------------------------------------------------------
 
-    def run(
-        self,
-        task: Task[Any, Any],
-        claimed: ClaimedAttempt,
-        request: dict[str, Any],
-        *,
-        has_message: bool = True,
-    ) -> Any:
-        """Run a claimed attempt and return the value that Celery's tracer must return.
-
-        `has_message`: the attempt came with a message, so Celery's main process sends its worker
-        events. Otherwise they are sent here."""
-        running = RunningAttempt(self, claimed, task, self._soft)
-        try:
-            arguments = running.values.decoded(self._arguments(claimed))
-        except WorkflowError as error:
-            running.end_without_call(error_of(error)[0])
-            return ignored("its arguments can't be evaluated")
-        except Exception as error:
-            log.exception("A step's arguments could not be evaluated", action="arguments_failed")
-            running.end_without_call(error_of(error)[0])
-            return ignored("its arguments can't be evaluated")
-        running.arguments = arguments
-        running.mask_secrets(arguments.secrets)
-        celery_request.replace_untrusted_fields(request, claimed, arguments, running.values.chain)
-        if has_message or not self.runtime.in_flight.events:
-            return self._run_with_replacements(running, request)
-        celery_events.send_started(task, request)
-        result = self._run_with_replacements(running, request)
-        celery_events.send_ended(task, request, result)
+    def _run_with_replacements(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
+        if self._has_message or not self.runtime.in_flight.events:
+            return super()._run_with_replacements(running, request)
+        celery_events.send_started(running.task, request)
+        result = super()._run_with_replacements(running, request)
+        celery_events.send_ended(running.task, request, result)
         return result
 
     def split_budget(self, count: int) -> None:
@@ -135,60 +113,28 @@ class StepRunner:
         request = celery_request.continuation_request(
             claimed, self.runtime.hostname, queue, self.runtime.priority_of(claimed.attempt)
         )
-        self.run(task, claimed, request, has_message=False)
-
-    def _run_with_replacements(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
-        result = self._run_observed(running, request)
-        while running.replacement is not None:
-            replaced = running
-            running = RunningAttempt(
-                self, running.claimed, task_replacement.task_of(running), self._soft
-            )
-            running.mask_secrets(replaced.secrets)
-            request = task_replacement.request_of(replaced, request, running.values.chain)
-            if task_replacement.is_composite(replaced):
-                return self._run_composite(running, replaced)
-            result = self._run_observed(running, request)
-        return result
-
-    def _run_composite(self, running: RunningAttempt, replaced: RunningAttempt) -> Any:
-        database = self.runtime.services.database
-        ended = replacement_workflow.end_of(replaced, database, self.max_payload)
-        if ended is None:
-            return task_replacement.run_composite(running, replaced)
-        running.end_replaced(ended)
-        return ignored("Replaced by a workflow")
+        self._has_message = False
+        self.run(task, claimed, request)
 
     def _run_observed(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
         began = monotonic()
-        reset_token = current_attempt.set(running)
         try:
             with trace_span.span(running.claimed, running.task.name, request):
-                return self._trace(running, request)
+                return super()._run_observed(running, request)
         finally:
-            current_attempt.reset(reset_token)
             name, seconds = running.task.name, monotonic() - began
             self.runtime.durations.observe(name, seconds)
             self.runtime.meter.observe(metrics.ATTEMPT_SECONDS, seconds, (name,))
 
-    def _trace(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
-        """Call Celery's tracer and return its result; turn an error that it raises into a failure.
+    def _end_of_replacement(self, replaced: RunningAttempt) -> AttemptEnd | None:
+        return replacement_workflow.end_of(
+            replaced, lambda new: deploy(self.runtime.services.database, new), self.max_payload
+        )
 
-        A step's error must not end the worker. Only an exit of the process is raised again."""
-        tracer = self.runtime.installed.tracer_of(running.task)
-        try:
-            result = tracer(running.claimed.attempt.id, request["args"], request["kwargs"], request)
-        except BaseException as error:
-            running.end_outside_body(error)
-            if not isinstance(error, Exception) and self._exits(error):
-                raise
-            return failed(error)
-        running.end_outside_body(result.info.retval if result.info else result.retval)
-        return harmless(result)
+    def _tracer_of(self, task: Task[Any, Any]) -> Tracer:
+        return self.runtime.installed.tracer_of(task)
 
-    def _exits(self, error: BaseException) -> bool:
-        if terminate_handler_fired():
-            return True
+    def _is_exit(self, error: BaseException) -> bool:
         return isinstance(error, SystemExit | KeyboardInterrupt) and self.runtime.is_prefork
 
     def _arguments(self, claimed: ClaimedAttempt) -> Arguments:
