@@ -23,6 +23,7 @@ from api.resources import (
     api_keys,
     bulk_operations,
     dead_letters,
+    doctor,
     event_stream,
     events,
     feed,
@@ -43,6 +44,7 @@ from api.resources import (
     workflows,
 )
 from api.shared.change_feed import ChangeFeed
+from api.shared.doctor_reports import DoctorReports
 from api.shared.gauge_cache import Gauges
 from api.shared.hint_sender import Hints
 from api.shared.instance_waiters import STREAMS, WAITS, Waiters
@@ -75,6 +77,7 @@ RESOURCES = (
     events,
     subscriptions,
     system_overview,
+    doctor,
     secrets,
     api_keys,
     me,
@@ -135,6 +138,7 @@ def create_app(
         feed=Feed(services.database),
         changes=ChangeFeed(services.database),
         waiters=Waiters(services.database, waits, streams, shares=authenticate),
+        doctor=DoctorReports(services),
         gauges=Gauges(services.database, settings.lease),
         series=series or services.meter.read,
         presence=Presence(services.database, "api", settings.broker_url),

@@ -102,7 +102,7 @@ class TaskDispatcher:
         follows_options: bool = False,
     ) -> None:
         self._meter = meter or Meter()
-        self._app = app
+        self.app = app
         self._control_queue = control_queue
         self._timeout = timeout
         self._routes = routes
@@ -113,7 +113,7 @@ class TaskDispatcher:
 
     @cached_property
     def _publishers(self) -> ProducerPool:
-        return broker_settings.publishers(self._app, self._timeout, self._options)
+        return broker_settings.publishers(self.app, self._timeout, self._options)
 
     def close(self) -> None:
         """Close the connections; the next message opens new ones."""
@@ -126,7 +126,7 @@ class TaskDispatcher:
         """Return the queue to which an attempt's task is routed, if its document names none: the
         one that a worker has announced, else the default one."""
         if self._routes is None:
-            return str(self._app.conf.task_default_queue)
+            return str(self.app.conf.task_default_queue)
         return self._routes.queue_of(attempt.task)
 
     def refresh_routes(self) -> None:
@@ -251,7 +251,7 @@ class TaskDispatcher:
         if returned is None:
             return
         if message.queue == self._control_queue:
-            broker_settings.queue(message.queue, broker_settings.url_of(self._app))(
+            broker_settings.queue(message.queue, broker_settings.url_of(self.app))(
                 producer.channel
             ).declare()
             self._send_one(producer, message)
@@ -276,7 +276,7 @@ class TaskDispatcher:
     def _send_one(self, producer: Any, message: Message, **options: Any) -> None:
         step = message.step
         name, queue = self._at_broker(message)
-        body = self._app.amqp.create_task_message(
+        body = self.app.amqp.create_task_message(
             step.id if step else f"{message.task}:{message.arguments[0]}",
             name,
             args=message.arguments,
@@ -294,7 +294,7 @@ class TaskDispatcher:
             if step.priority is not None:
                 redis = producer.connection.transport.driver_type == "redis"
                 body.properties["priority"] = broker_settings.priority(step.priority, redis=redis)
-        self._app.amqp.send_task_message(
+        self.app.amqp.send_task_message(
             producer,
             name,
             body,

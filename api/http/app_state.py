@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from api.http.rate_limiter import RateLimiter
     from api.http.sessions import Sessions
     from api.shared.change_feed import ChangeFeed
+    from api.shared.doctor_reports import DoctorReports
     from api.shared.gauge_cache import Gauges
     from api.shared.hint_sender import Hints
     from api.shared.instance_waiters import Waiters
@@ -46,6 +47,7 @@ class AppState:
     waiters: Waiters
     feed: Feed
     changes: ChangeFeed
+    doctor: DoctorReports
     gauges: Gauges
     series: Callable[[], Iterable[Series]]
     presence: Presence

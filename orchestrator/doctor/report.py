@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.doctor import process_checks
@@ -13,38 +14,32 @@ from orchestrator.doctor.inconsistencies import KINDS, Inconsistency
 from orchestrator.terminal_text import fill_command
 
 
-def report(
-    examination: Examination, *, repair: bool = False, most: int | None = None
-) -> Iterator[Finding]:
-    """Yield all findings; `repair` what can be repaired. `most`: the largest number of findings of
-    one kind of inconsistency, with one more finding that counts the rest; None: all."""
+def report(examination: Examination, *, repair: bool = False) -> Iterator[Finding]:
+    """Yield all findings; `repair` what can be repaired."""
     yield from process_checks.check_processes(examination)
     for kind in KINDS:
-        rows = kind.find(examination)
-        yield from _findings(examination, kind, rows, rows[:most], repair)
+        yield from _findings(examination, kind, repair)
 
 
-def _findings(
-    examination: Examination,
-    kind: Inconsistency,
-    rows: list[Row],
-    shown: list[Row],
-    repair: bool,
-) -> Iterator[Finding]:
+def shortened(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
+    """Yield at most `most` findings of each check, with one more that counts the rest."""
+    for _, group in groupby(findings, key=lambda each: each.check):
+        of_check = list(group)
+        yield from of_check[:most]
+        if rest := of_check[most:]:
+            found = f"and {len(rest)} more of this kind"
+            yield dataclasses.replace(rest[-1], found=found, instance=None, step=None)
+
+
+def _findings(examination: Examination, kind: Inconsistency, repair: bool) -> Iterator[Finding]:
+    rows = kind.find(examination)
     remaining = _repair(examination, kind, rows) if repair and rows and kind.repair else rows
     keys = {(row.subject, row.step) for row in remaining}
-    for row in shown:
+    for row in rows:
         state = "repaired"
         if (row.subject, row.step) in keys:
             state = "unrepaired" if repair else "inconsistent"
         yield finding_of(kind, row, state)
-    if len(shown) < len(rows):
-        yield dataclasses.replace(
-            finding_of(kind, rows[-1], "unrepaired" if remaining else "repaired"),
-            found=f"and {len(rows) - len(shown)} more of this kind",
-            instance=None,
-            step=None,
-        )
 
 
 def _repair(examination: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:

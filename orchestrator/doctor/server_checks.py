@@ -51,9 +51,8 @@ def _versions() -> str:
 
 def _database(settings: Settings) -> str:
     try:
-        with upgrade.reaching_postgres():
-            found = upgrade.current(settings.direct_url)
-            upgrade.check(settings.database_url)
+        upgrade.check(settings.database_url)
+        found = upgrade.version_at(settings.direct_url)
     except upgrade.UnknownSchema as error:
         raise CheckFailed(str(error), _UPGRADE) from error
     except OrchestratorError as error:

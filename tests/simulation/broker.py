@@ -141,7 +141,7 @@ class SimDispatcher(TaskDispatcher):
 
     @property
     def _publishers(self) -> Any:
-        return self._app
+        return self.app
 
 
 class SimApp:

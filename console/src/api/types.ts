@@ -74,20 +74,19 @@ export interface DryRun {
 }
 
 export interface Finding {
-  check: string
-  level: 'error' | 'warning'
-  found: string
-  detail?: string | null
-  command?: string | null
-  instance?: string | null
-  business_id?: string | null
-  step?: number | null
+  kind: string
+  severity: 'error' | 'warning' | 'note'
+  message: string
+  advice: string | null
+  instance: string | null
+  business_id: string | null
+  step: number | null
 }
 
 export interface Doctor {
   checked_at: string
   findings: Finding[]
-  passed: { check: string; found: string }[]
+  passed: { kind: string; message: string }[]
 }
 
 export interface TaskStatistics {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "note": "dim", "repaired": "green"}
 
-#: Largest number of rows of one inconsistency in a table; the other formats show all rows.
+#: Largest number of findings of one check in a table; the other formats show all rows.
 _MAX_ROWS = 20
 
 
@@ -49,13 +49,14 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     that was not repaired.
     """
     from orchestrator.cli.commands.installation_checks import check_installation
+    from orchestrator.doctor.report import shortened
 
     settings = _settings(data)
     findings = list(check_installation(shared, settings))
     if all(each.state == "ok" for each in findings if each.check == "database"):
-        findings += _inconsistencies(settings, repair, shared.printer.table)
+        findings += _inconsistencies(settings, repair)
     if shared.printer.table:
-        _show(findings)
+        _show(list(shortened(findings, _MAX_ROWS)))
     else:
         shared.printer.rows([dataclasses.asdict(each) for each in findings], ())
     states = {each.state for each in findings}
@@ -98,9 +99,9 @@ def _settings(data: Path) -> Settings:
     return dataclasses.replace(settings, **addresses)
 
 
-def _inconsistencies(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
+def _inconsistencies(settings: Settings, repair: bool) -> Iterator[Finding]:
     from orchestrator.doctor.examination import examine
     from orchestrator.doctor.report import report
 
     with examine(settings) as examination:
-        yield from report(examination, repair=repair, most=_MAX_ROWS if table else None)
+        yield from report(examination, repair=repair)

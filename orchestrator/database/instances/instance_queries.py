@@ -282,3 +282,18 @@ def progress(session: Session, ids: Collection[str]) -> dict[str, Progress]:
         (list(ids),),
     )
     return {row[0]: Progress(row[1], row[2]) for row in rows}
+
+
+def names(session: Session, ids: Collection[str], scope: Scope) -> dict[str, str | None]:
+    """Return the business ids of the instances that are in the scope, by id."""
+    if not ids:
+        return {}
+    condition, params = scope.condition("namespace") or ("true", {})
+    rows = session.all(
+        f"""
+        select id::text, business_id from orchestrator.instances
+        where id = any(%(ids)s::uuid[]) and {condition}
+        """,
+        {"ids": list(ids), **params},
+    )
+    return {row[0]: row[1] for row in rows}

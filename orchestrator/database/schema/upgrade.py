@@ -174,6 +174,17 @@ def check(url: str) -> None:
         database.close()
 
 
+def version_at(url: str) -> str | None:
+    """Return the schema's version as `current` does, without SQLAlchemy. Raises
+    `DatabaseUnavailable`."""
+    database = Database(url, size=1)
+    try:
+        row = database.one(_FOUND)
+    finally:
+        database.close()
+    return None if row is None else str(row[0])
+
+
 def require_schema(settings: Settings) -> bool:
     """What a process asks for when it starts. A database that is away is waited for: nobody can
     tell then, which is False. It is asked again at the first connection (`bootstrap.services`).

@@ -76,7 +76,7 @@ function Findings({ doctor }: { doctor: Doctor }) {
           <Icon name="check" />
           <span>
             {counted(doctor.passed.length, 'check')} {doctor.passed.length === 1 ? 'is' : 'are'}{' '}
-            fine: {doctor.passed.map((each) => each.check).join(', ')}
+            fine: {doctor.passed.map((each) => each.kind).join(', ')}
           </span>
         </p>
       )}
@@ -87,19 +87,19 @@ function Findings({ doctor }: { doctor: Doctor }) {
 function FindingRow({ finding }: { finding: Finding }) {
   return (
     <div className="finding">
-      <span className={finding.level === 'error' ? 'tone s-faulted' : 'tone s-retry'}>
-        <Icon name={finding.level === 'error' ? 'raise' : 'stuck'} />
+      <span className={finding.severity === 'error' ? 'tone s-faulted' : 'tone s-retry'}>
+        <Icon name={finding.severity === 'error' ? 'raise' : 'stuck'} />
       </span>
       <span className="two-line">
-        <span className="t any">{finding.found}</span>
-        {finding.detail && <small className="any">{finding.detail}</small>}
+        <span className="t any">{finding.message}</span>
+        <small className="any">{finding.kind}</small>
       </span>
-      {finding.command ? (
+      {finding.advice ? (
         <span className="cmd">
-          <span className="cut" title={finding.command}>
-            {finding.command}
+          <span className="cut" title={finding.advice}>
+            {finding.advice}
           </span>
-          <CopyButton text={finding.command} label="Copy the command" />
+          <CopyButton text={finding.advice} label="Copy the advice" />
         </span>
       ) : (
         <span />
