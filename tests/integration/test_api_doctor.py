@@ -99,12 +99,11 @@ def test_askers_share_one_examination(api: Api, monkeypatch: pytest.MonkeyPatch)
     """A report is served again, also while the next one is being made."""
     first = api.get("/v1/doctor").json["checked_at"]
     entered, go_on = threading.Event(), threading.Event()
-    made = doctor_reports.report
 
     def slow(one: Any) -> Any:
         entered.set()
         assert go_on.wait(30)
-        return made(one)
+        return report(one)
 
     monkeypatch.setattr(doctor_reports, "report", slow)
     answers: list[str] = []
