@@ -47,8 +47,9 @@ from api.shared.change_feed import ChangeFeed
 from api.shared.doctor_reports import DoctorReports
 from api.shared.gauge_cache import Gauges
 from api.shared.hint_sender import Hints
-from api.shared.instance_waiters import STREAMS, WAITS, Waiters
+from api.shared.instance_waiters import SHARE, STREAMS, WAITS, Waiters
 from api.shared.live_feed import Feed
+from api.shared.request_places import RequestPlaces
 from api.shared.workflow_cache import Catalog
 from orchestrator import log
 from orchestrator.clock import monotonic
@@ -86,6 +87,9 @@ RESOURCES = (
 #: The host names of this machine. Without keys all others are refused: a foreign page whose name
 #: resolves to 127.0.0.1 (DNS rebinding) sends its own name.
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
+
+#: The most requests of one process that wait for the sandbox; one owner of keys may have a share.
+EVALUATIONS = 32
 
 #: Headers of every answer. The API is JSON for programs: no page may frame, sniff or cache it.
 SECURITY = (
@@ -142,6 +146,7 @@ def create_app(
         gauges=Gauges(services.database, settings.lease),
         series=series or services.meter.read,
         presence=Presence(services.database, "api", settings.broker_url),
+        sandbox_places=RequestPlaces(EVALUATIONS, EVALUATIONS // (SHARE if authenticate else 1)),
     )
     app.register_blueprint(health.blueprint)
     app.register_blueprint(api_docs.blueprint)

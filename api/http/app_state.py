@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.shared.hint_sender import Hints
     from api.shared.instance_waiters import Waiters
     from api.shared.live_feed import Feed
+    from api.shared.request_places import RequestPlaces
     from api.shared.workflow_cache import Catalog
     from orchestrator.bootstrap import Services
     from orchestrator.metrics import Series
@@ -51,6 +52,7 @@ class AppState:
     gauges: Gauges
     series: Callable[[], Iterable[Series]]
     presence: Presence
+    sandbox_places: RequestPlaces
 
     def close(self) -> None:
         """Answer the waiting requests, send the queued hints, then close all connections."""

@@ -10,6 +10,7 @@ from api.http import idempotency, problem_types, trace_id
 from api.http.app_state import caller, state
 from api.http.problems import Problem
 from api.http.request_body import moment_at, too_large
+from api.http.request_evaluation import evaluation
 from api.resources import business_ids, serializers
 from api.resources.business_ids import CheckedStart
 from api.shared.workflow_cache import CachedVersion, Name, missing_message
@@ -93,7 +94,7 @@ def _version(request: dict[str, Any], pointer: str) -> CachedVersion:
 
 def _checked(request: dict[str, Any], pointer: str) -> CheckedStart:
     version, input = _version(request, pointer), request.get("input")
-    errors = version.errors(input)
+    errors = version.errors(input, evaluation().evaluate)
     if errors:
         placed = [error | {"pointer": f"{pointer}/input{error['pointer']}"} for error in errors]
         raise Problem(problem_types.INVALID_INPUT, errors[0]["message"], placed)

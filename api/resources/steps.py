@@ -10,6 +10,7 @@ from flask import Response
 from api.http import page_cursors, problem_types
 from api.http.app_state import state
 from api.http.problems import Problem
+from api.http.request_evaluation import evaluation
 from api.http.resource_blueprint import Resource, listing, respond
 from api.resources import serializers
 from api.resources.instances import find
@@ -83,7 +84,7 @@ def steps_json(
     undone_by = compensation_queries.undone_by(services.database, instance, ids)
     skipped_at = [row.ended_at for row in rows if _may_be_skipped(row, attempts.get(row.id, ()))]
     skips = step_queries.skips(services.database, instance, [at for at in skipped_at if at])
-    arguments = Arguments(services.evaluator.evaluate)
+    arguments = Arguments(evaluation().evaluate)
     return [
         serializers.step_json(
             row,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from api.http import problem_types
-from api.http.app_state import state
 from api.http.problems import Problem
+from api.http.request_evaluation import evaluation
 from orchestrator.core.model import Json
 from orchestrator.database.events.subscription_queries import SubscriptionRow
 from orchestrator.event_handler import standard_webhooks
@@ -50,9 +50,10 @@ def with_filter(row: SubscriptionRow, attributes: dict[str, Json]) -> Subscripti
     for name in attributes:
         if not _ATTRIBUTE.fullmatch(name):
             raise invalid("/filter", f"{name[:100]!r} is not the name of an attribute")
+    compiles = evaluation()
     for pointer, program in _programs(attributes, "/filter"):
         try:
-            state().services.evaluator.check(program, ())
+            compiles.check(program, ())
         except ExpressionError as error:
             raise invalid(pointer, str(error)) from None
         except EvaluatorUnavailable:

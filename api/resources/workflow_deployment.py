@@ -12,6 +12,7 @@ from api.http import idempotency, problem_types
 from api.http.app_state import audit_entry, scope, state
 from api.http.problems import Problem
 from api.http.request_body import JSON, read
+from api.http.request_evaluation import evaluation
 from api.http.resource_blueprint import respond
 from orchestrator import document
 from orchestrator.database.access import audit_queries
@@ -64,7 +65,7 @@ def _checked(strict: bool) -> Checked:
         source,
         request.mimetype,
         known_tasks=workflow_queries.known_tasks(services.database),
-        check_expression=services.evaluator.check,
+        check_expression=evaluation().check,
         allows_other_namespaces=services.settings.run_across_namespaces,
         shortest_interval=services.settings.shortest_interval,
         known_workflows=partial(workflow_queries.names, services.database),

@@ -7,15 +7,16 @@ checks whether the version is still the newest and still exists.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import jsonschema_rs
 
 from orchestrator import json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Database
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.document.message_text import nearest_word, suggestion
+from orchestrator.expressions import Evaluate, ExpressionError
+from orchestrator.schemas import DataSchema, SchemaUnusable
 
 #: Versions cached by one process; at the bound the cache is cleared.
 MAX_CACHED = 1000
@@ -23,21 +24,30 @@ MAX_CACHED = 1000
 
 @dataclass(frozen=True, slots=True)
 class CachedVersion:
-    """A version, with the compiled schema of its input if it has one."""
+    """A version, with the schema of its input if it has one."""
 
     id: str
     namespace: str
     name: str
     version: str
-    schema: jsonschema_rs.Validator | None = field(compare=False)
+    schema: DataSchema | None = field(compare=False)
 
-    def errors(self, input: Json) -> list[dict[str, str]]:
-        """Return the errors of an input, ``{pointer, message}`` each; empty if it is valid."""
-        if self.schema is None or self.schema.is_valid(input):
+    def errors(self, input: Json, evaluate: Evaluate) -> list[dict[str, str]]:
+        """Return the errors of an input, ``{pointer, message}`` each; empty if it is valid.
+
+        `evaluate` validates what takes long in the sandbox, which finds the first error only.
+        Raises what it raises, except for an error of the workflow.
+        """
+        if self.schema is None:
             return []
+        try:
+            errors = self.schema.errors(input, evaluate)
+        except SchemaUnusable:
+            return []  # the core reports it when the instance starts
+        except ExpressionError as failed:
+            return [{"pointer": "", "message": str(failed)}]
         return [
-            {"pointer": pointer(error.instance_path), "message": error.message[:500]}
-            for error in self.schema.iter_errors(input)
+            {"pointer": pointer(error.path), "message": error.message[:500]} for error in errors
         ]
 
 
@@ -89,23 +99,18 @@ class Catalog:
                 self._cached.pop(name, None)
 
 
-def pointer(path: list[str | int]) -> str:
+def pointer(path: Sequence[str | int]) -> str:
     """Return a JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _schema(document: Json) -> jsonschema_rs.Validator | None:
-    """Compile the schema of a workflow's input (dsl-reference, Input).
+def _schema(document: Json) -> DataSchema | None:
+    """Return the schema of a workflow's input (dsl-reference, Input).
 
-    Only a valid schema in the document itself is compiled. For any other the core reports the
-    error when the instance starts.
+    Only one in the document itself. For any other the core reports the error when the instance
+    starts.
     """
     described = (document.get("input") or {}).get("schema") or {}
     if "document" not in described or not str(described.get("format", "json")).startswith("json"):
         return None
-    try:
-        return jsonschema_rs.validator_for(
-            described["document"], offline=True, validate_formats=True
-        )
-    except (ValueError, TypeError):
-        return None
+    return DataSchema(described["document"])

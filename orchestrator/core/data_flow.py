@@ -81,7 +81,7 @@ def transform_input(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
     if plan.plain_input:
         return
     if plan.input_schema is not None:
-        plan.input_schema.validate(raw, "the task's input")
+        plan.input_schema.validate(raw, "the task's input", draft.evaluate)
     if plan.input is not None:
         node.input = render(draft, node, plan.input, raw)
         node.raw_input = raw
@@ -110,7 +110,7 @@ def transformed(
     """Return a value transformed, then validated."""
     value = raw if template is None else render(draft, node, template, raw, extra)
     if schema is not None:
-        schema.validate(value, f"the {what}")
+        schema.validate(value, f"the {what}", draft.evaluate)
     return value
 
 
@@ -127,7 +127,7 @@ def exported(
     if template is not None:
         value = render(draft, node, template, output, extra)
     if schema is not None:
-        schema.validate(value, "the context")
+        schema.validate(value, "the context", draft.evaluate)
     return value
 
 
@@ -135,7 +135,7 @@ def workflow_input(draft: Draft, raw: Json) -> Json:
     """Steps 1 and 2: validate the workflow's input, transform it."""
     plan = draft.plan
     if plan.input_schema is not None:
-        plan.input_schema.validate(raw, "the workflow's input")
+        plan.input_schema.validate(raw, "the workflow's input", draft.evaluate)
     return raw if plan.input is None else render(draft, None, plan.input, raw)
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 from orchestrator.core.dsl_errors import configuration, validation
 from orchestrator.core.model import Json
+from orchestrator.expressions import Evaluate, ExpressionError
+from orchestrator.schemas import DataSchema, SchemaUnusable
 
 #: Most characters of a validation message.
 _MAX_MESSAGE = 300
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is not in this document")
 
 
 class Schema:
@@ -22,47 +20,36 @@ class Schema:
     schema with ``resource`` raises a `configuration` fault for the same reason.
     """
 
-    __slots__ = ("_definition", "_validator")
+    __slots__ = ("_definition", "_schema")
 
     def __init__(self, definition: dict[str, Any]) -> None:
         self._definition = definition
-        self._validator: Any = None
+        self._schema: DataSchema | None = None
 
-    def validate(self, value: Json, what: str) -> None:
-        """Validate a value; `what` names it in the message. Raises a `validation` fault if it is
-        invalid, a `configuration` fault if the schema itself cannot be used."""
-        if self._validator is None:
-            self._validator = self._compiled()
+    def validate(self, value: Json, what: str, evaluate: Evaluate) -> None:
+        """Validate a value; `what` names it in the message. `evaluate` validates in the sandbox
+        what takes long. Raises a `validation` fault if the value is invalid or its validation needs
+        too much CPU time or memory, a `configuration` fault if the schema itself cannot be used."""
+        if self._schema is None:
+            self._schema = self._inline()
         try:
-            self._validator.validate(value)
-        except ValueError as error:
-            raise _fault(error, what) from None
+            error = self._schema.error(value, evaluate)
+        except SchemaUnusable as unusable:
+            raise configuration(f"{what}: the schema cannot be used: {unusable}") from None
+        except ExpressionError as failed:
+            raise validation(f"{what}: {failed}") from None
+        if error is not None:
+            place = "".join(f"/{part}" for part in error.path)
+            at = f" at {place}" if place else ""
+            raise validation(f"{what}{at}: {error.message[:_MAX_MESSAGE]}")
 
-    def _compiled(self) -> Any:
-        # Imported here: a beat validates nothing, and the library takes 3 MB of memory.
-        import jsonschema_rs
-
+    def _inline(self) -> DataSchema:
         definition = self._definition
         if not str(definition.get("format", "json")).split(":")[0] == "json":
             raise configuration(f"schemas of the format {definition['format']!r} are not known")
         if "document" not in definition:
             raise configuration("a schema from an external resource cannot be used here")
-        try:
-            return jsonschema_rs.validator_for(
-                definition["document"], retriever=_refuse, validate_formats=True
-            )
-        except (ValueError, TypeError) as error:
-            raise configuration(f"the schema cannot be used: {error}") from None
-
-
-def _fault(error: ValueError, what: str) -> Exception:
-    """Turn an error of the library, about a value or a schema, into a fault."""
-    import jsonschema_rs
-
-    if not isinstance(error, jsonschema_rs.ValidationError):
-        return configuration(f"{what}: the schema cannot be used: {error}")
-    place = "".join(f"/{part}" for part in error.instance_path)
-    return validation(f"{what}{' at ' + place if place else ''}: {error.message[:_MAX_MESSAGE]}")
+        return DataSchema(definition["document"])
 
 
 def schema_of(part: Any) -> Schema | None:

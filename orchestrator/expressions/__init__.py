@@ -15,7 +15,7 @@ from orchestrator.expressions.errors import (
     ExpressionError,
     ForbiddenExpression,
 )
-from orchestrator.expressions.evaluator import NOW, Evaluator
+from orchestrator.expressions.evaluator import NOW, Evaluator, SchemaProgram
 from orchestrator.expressions.expression_resolver import (
     Evaluate,
     is_expression,
@@ -30,6 +30,7 @@ __all__ = [
     "EvaluatorUnavailable",
     "ExpressionError",
     "ForbiddenExpression",
+    "SchemaProgram",
     "is_expression",
     "program_of",
     "resolve",

@@ -13,7 +13,7 @@ from orchestrator.expressions.errors import ExpressionError
 from orchestrator.expressions.fast_path_operators import Code
 from orchestrator.expressions.fast_path_values import NotOnFastPath
 from orchestrator.expressions.program_rules import Program
-from orchestrator.expressions.sandbox import Sandbox
+from orchestrator.expressions.sandbox import Sandbox, SchemaText
 
 Json = Any
 
@@ -23,6 +23,13 @@ RunProgram = Callable[[bytes, bytes], bytes | None]
 NOW = program_rules.NOW_VARIABLE
 """The name of the variable with the transition's time, in seconds since 1970 as a float: the result
 of `now`. Programs cannot name this variable."""
+
+
+class SchemaProgram(str):
+    """The text of a JSON Schema in place of a program. Its evaluation validates the value in the
+    sandbox, and gives null or the first error, `{path: [...], message}`."""
+
+    __slots__ = ()
 
 
 class Evaluator:
@@ -45,6 +52,8 @@ class Evaluator:
         sandbox does. Raises `ExpressionError` (the DSL's error `expression`, 400),
         `EvaluatorUnavailable` (try again), or what `run` raises.
         """
+        if type(program) is SchemaProgram:
+            return self._validate(program, value, run or self.sandbox.evaluate)
         plan = _plan(program)
         if plan.fast is not None:
             try:
@@ -53,24 +62,35 @@ class Evaluator:
                 pass  # the sandbox decides
         return self._evaluate(plan.program, value, variables, run or self.sandbox.evaluate)
 
-    def check(self, program: str, variables: Iterable[str]) -> None:
+    def check(self, program: str, variables: Iterable[str], run: RunProgram | None = None) -> None:
         """Refuse at deployment a program that could never be evaluated with variables of these
-        names.
+        names. `run` compiles in place of the sandbox, as in `evaluate`.
 
         Raises `ForbiddenExpression`, `ExpressionError` (syntax, bounds, an undefined variable or
         function) or `EvaluatorUnavailable`.
         """
+        if type(program) is SchemaProgram:
+            (run or self.sandbox.evaluate)(SchemaText(program.encode()), b"")
+            return
         plan = _plan(program)
         names = {NOW, *variables}
         if plan.fast is not None:
             for name in plan.program.variables - names:
                 raise ExpressionError(f"${name} is not defined")
             return
-        self.sandbox.evaluate(_wrap(program, _variables_to_send(plan.program, names)), b"")
+        text = _wrap(program, _variables_to_send(plan.program, names))
+        (run or self.sandbox.evaluate)(text, b"")
 
     def close(self) -> None:
         """Stop the sandbox's process, if there is one."""
         self.sandbox.close()
+
+    def _validate(self, schema: SchemaProgram, value: Json, run: RunProgram) -> Json:
+        try:
+            data = json_codec.encode(value)
+        except json_codec.NotJson as error:
+            raise ExpressionError(f"the value is not JSON: {error}") from error
+        return _loaded(run(SchemaText(schema.encode()), data) or b"null")
 
     def _evaluate(
         self, program: Program, value: Json, variables: Mapping[str, Json], run: RunProgram

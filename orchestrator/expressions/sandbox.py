@@ -1,7 +1,8 @@
-"""Runs the sandbox's child process, sends it programs, and interprets its exit.
+"""Runs the sandbox's child processes, sends them programs, and interprets their exits.
 
-Theory of operation. One child serves one process. It is started by the first expression that needs
-it and exits when its end of the pipe reads end-of-file, however the parent dies. (A parent-death
+Theory of operation. One child for expressions and one for schemas serve one process. Each is
+started by the first program that needs it and exits when its end of the pipe reads end-of-file,
+however the parent dies. (A parent-death
 signal would fire when the *thread* that started the child ends, so none is set.) After a fork the
 new process closes the inherited end and starts its own child. A partial answer makes the pipe
 unusable, so any interruption also stops the child.
@@ -41,8 +42,16 @@ class ProgramOutcome:
         return self.result
 
 
+class SchemaText(bytes):
+    """The JSON text of a JSON Schema, which `Sandbox` validates data by instead of running a
+    program. The result is JSON: null, or the first error `{path: [...], message}`."""
+
+    __slots__ = ()
+
+
 class Sandbox:
-    """A jq process of its own. Thread-safe (one program at a time), fork-safe."""
+    """Processes of its own for jq and for JSON Schemas. Thread-safe (one program at a time each),
+    fork-safe."""
 
     def __init__(
         self,
@@ -53,13 +62,11 @@ class Sandbox:
     ) -> None:
         """Set the bounds. `cpu` seconds and `memory` bytes bound the program, `result` the bytes of
         its result; `deadline` bounds the wait for an answer, in seconds of wall-clock time."""
-        self._bounds = (memory, cpu, result)
         #: The most seconds of CPU that one program may use.
         self.cpu = cpu
-        self._deadline = deadline
-        self._lock = threading.Lock()
-        self._child: SandboxProcess | None = None
-        _sandboxes.add(self)
+        bounds = (memory, cpu, result)
+        self.expressions = _Engine(sandbox_child.JQ, "expression", bounds, deadline)
+        self.schemas = _Engine(sandbox_child.SCHEMA, "validation by the schema", bounds, deadline)
 
     def evaluate(self, program: bytes, data: bytes) -> bytes | None:
         """Run a program on a JSON text, or only compile it if there is no data.
@@ -77,21 +84,58 @@ class Sandbox:
         patience: float = 0.0,
         on_slow: Callable[[], None] | None = None,
     ) -> ProgramOutcome:
-        """Run a program as `evaluate` does, with at most `cpu` seconds of CPU, and return how it
-        ended. `on_slow` is called once if it has not ended after `patience` seconds; what it raises
-        stops the program. Raises `EvaluatorUnavailable`."""
+        """Run a program (or a `SchemaText`) as `evaluate` does, with at most `cpu` seconds of CPU,
+        and return how it ended. `on_slow` is called once if it has not ended after `patience`
+        seconds; what it raises stops the program. Raises `EvaluatorUnavailable`."""
         cpu = self.cpu if cpu is None else min(cpu, self.cpu)
+        engine = self.schemas if isinstance(program, SchemaText) else self.expressions
+        return engine.run(program, data, cpu, patience, on_slow)
+
+    def close(self) -> None:
+        """Stop the children. A later program starts another one."""
+        self.expressions.close()
+        self.schemas.close()
+
+
+class _Engine:
+    """One kind of child. `noun` names in messages what it does."""
+
+    def __init__(
+        self, name: str, noun: str, bounds: tuple[int, float, int], deadline: float
+    ) -> None:
+        self._name = name
+        self._noun = noun
+        self._bounds = bounds
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._child: SandboxProcess | None = None
+        _engines.add(self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs a program now."""
+        return self._lock.locked()
+
+    def run(
+        self,
+        program: bytes,
+        data: bytes,
+        cpu: float,
+        patience: float,
+        on_slow: Callable[[], None] | None,
+    ) -> ProgramOutcome:
+        """Run a program; see `Sandbox.run`."""
         with self._lock:
             fresh = self._child is None
             try:
                 return self._run_once(program, data, cpu, patience, on_slow)
             except OutOfMemory:
                 if fresh:
-                    return ProgramOutcome(None, cpu, _too_much_memory())
+                    return ProgramOutcome(None, cpu, self._too_much_memory())
             try:
                 return self._run_once(program, data, cpu, 0.0, None)
             except OutOfMemory:
-                return ProgramOutcome(None, cpu, _too_much_memory())
+                return ProgramOutcome(None, cpu, self._too_much_memory())
 
     def close(self) -> None:
         """Stop the child. A later program starts another one."""
@@ -115,12 +159,12 @@ class Sandbox:
         on_slow: Callable[[], None] | None,
     ) -> ProgramOutcome:
         if self._child is None:
-            self._child = SandboxProcess(self._bounds, self._deadline)
+            self._child = SandboxProcess(self._name, self._bounds, self._deadline)
         try:
             how, used, text = self._child.evaluate(program, data, cpu, patience, on_slow)
         except OutOfTime:
             self._drop()
-            message = f"the expression took more than {cpu:.2g} s of CPU time"
+            message = f"the {self._noun} took more than {cpu:.2g} s of CPU time"
             return ProgramOutcome(None, cpu, ExpressionError(message))
         except BaseException:
             self._drop()
@@ -140,17 +184,17 @@ class Sandbox:
             message = f"the result is larger than {self._bounds[2]} bytes"
         else:
             message = text.decode("utf-8", "replace")
-            message = _compile_message(message) if how == sandbox_child.INVALID else message
+            if how == sandbox_child.INVALID and self._name == sandbox_child.JQ:
+                message = _compile_message(message)
         return ProgramOutcome(None, cpu, ExpressionError(message))
+
+    def _too_much_memory(self) -> ExpressionError:
+        return ExpressionError(f"the {self._noun} used too much memory")
 
     def _drop(self) -> None:
         dropped, self._child = self._child, None
         if dropped is not None:
             dropped.stop()
-
-
-def _too_much_memory() -> ExpressionError:
-    return ExpressionError("the expression used too much memory")
 
 
 def _compile_message(message: str) -> str:
@@ -164,12 +208,12 @@ def _compile_message(message: str) -> str:
     return f"{head}at line {int(number) - 1},{column.rstrip(': ')}"
 
 
-_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+_engines: weakref.WeakSet[_Engine] = weakref.WeakSet()
 
 
 def _detach_all() -> None:
-    for sandbox in _sandboxes:
-        sandbox.detach()
+    for engine in _engines:
+        engine.detach()
 
 
 os.register_at_fork(after_in_child=_detach_all)

@@ -1,20 +1,23 @@
-"""The child process of the sandbox: evaluates jq programs, without privileges, until its pipe
-closes.
+"""The child process of the sandbox: evaluates jq programs, or validates values by JSON Schemas,
+without privileges, until its pipe closes.
 
-`sandbox` runs it as a script and imports its constants: `python -I -S sandbox_child.py JQ MEMORY
-CPU RESULT` (the path of the jq extension; bytes; seconds of CPU per call; bytes of a result), with
-one end of a socket pair as its standard input and nothing else.
+`sandbox` runs it as a script and imports its constants: `python -I -S sandbox_child.py ENGINE PATH
+MEMORY CPU RESULT` (`JQ` and the path of its extension, or `SCHEMA` and the folder of its package;
+bytes; seconds of CPU per call; bytes of a result), with one end of a socket pair as its standard
+input and nothing else.
 
 A request is two lengths (program, data; 4 bytes each, big-endian) and the seconds of CPU that it
 may use (a double, at most CPU), then both texts in UTF-8. The data is a JSON text; if it is empty,
 the program is only compiled. An answer is one byte for the outcome, the seconds of CPU that were
-used, a length, and a text: see the constants.
+used, a length, and a text: see the constants. To `SCHEMA` the program is a schema; the result is
+null for a valid value, or the first error, `{path, message}`.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import resource
 import signal
@@ -23,6 +26,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +36,7 @@ compile error; out of memory; the result is too large. `LAST` is added (as a bit
 after which the child ends, because it has grown too big."""
 
 LAST = 0x80
+JQ, SCHEMA = "jq", "schema"
 HEAD = struct.Struct(">IId")
 ANSWER = struct.Struct(">BdI")
 MAX_PROGRAMS = 256
@@ -41,15 +46,15 @@ IS_MACOS = sys.platform == "darwin"
 MAX_MESSAGE = 2000
 
 
-def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
+def main(engine: str, path: str, memory: int, cpu: float, result: int) -> None:
     """Drop all privileges, then answer until the other end closes."""
     pipe = socket.socket(fileno=0)
-    jq = _load(jq_path)
+    programs = _Programs(_load(path).compile if engine == JQ else _schemas(path))
     _drop_privileges(memory)
     pipe.sendall(ANSWER.pack(READY, 0.0, 0))
     # The peak memory that getrusage reports includes that of the process that started this one.
     large = max(memory // 4, _peak())
-    _serve(pipe, _Programs(jq), large, cpu, result)
+    _serve(pipe, programs, large, cpu, result)
 
 
 def _load(path: str) -> ModuleType:
@@ -60,6 +65,36 @@ def _load(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+def _schemas(folder: str) -> Callable[[str], _Schema]:
+    """Import the library from its folder. Return what compiles a schema."""
+    sys.path.append(folder)
+    import jsonschema_rs
+
+    sys.path.remove(folder)
+    return lambda text: _Schema(jsonschema_rs, json.loads(text))
+
+
+class _Schema:
+    """A compiled schema, used as a program is."""
+
+    def __init__(self, library: ModuleType, schema: Any) -> None:
+        try:
+            self.validator = library.validator_for(schema, offline=True, validate_formats=True)
+        except (TypeError, library.ReferencingError) as error:
+            raise ValueError(str(error)) from None
+
+    def input_text(self, text: str) -> list[str]:
+        """Return the only result: null, or the first error."""
+        try:
+            self.validator.validate(json.loads(text))
+        except ValueError as error:
+            if not hasattr(error, "instance_path"):
+                raise
+            message = str(error.message)[:MAX_MESSAGE]  # type: ignore[attr-defined]
+            return [json.dumps({"path": list(error.instance_path), "message": message})]
+        return ["null"]
 
 
 def _drop_privileges(memory: int) -> None:
@@ -122,8 +157,8 @@ def _receive(pipe: socket.socket, waiting: bytearray, size: int) -> bytes | None
 class _Programs:
     """Compiled programs; the least recently used is removed first."""
 
-    def __init__(self, jq: ModuleType) -> None:
-        self.jq = jq
+    def __init__(self, compile_text: Callable[[str], Any]) -> None:
+        self.compile = compile_text
         self.cached: OrderedDict[bytes, Any] = OrderedDict()
 
     def compiled(self, text: bytes) -> Any:
@@ -131,7 +166,7 @@ class _Programs:
         if program is not None:
             self.cached.move_to_end(text)
             return program
-        program = self.cached[text] = self.jq.compile(text.decode())
+        program = self.cached[text] = self.compile(text.decode())
         if len(self.cached) > MAX_PROGRAMS:
             self.cached.popitem(last=False)
         return program
@@ -162,4 +197,4 @@ def _message(error: Exception) -> bytes:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))

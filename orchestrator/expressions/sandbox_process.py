@@ -33,10 +33,10 @@ class OutOfTime(Exception):
 class SandboxProcess:
     """A running child process and our end of its pipe."""
 
-    def __init__(self, bounds: tuple[int, float, int], deadline: float) -> None:
+    def __init__(self, engine: str, bounds: tuple[int, float, int], deadline: float) -> None:
         ours, theirs = socket.socketpair()
         try:
-            self._process = _start(theirs, bounds)
+            self._process = _start(theirs, engine, bounds)
         except OSError as error:
             ours.close()
             raise EvaluatorUnavailable(f"the evaluator cannot be started: {error}") from error
@@ -137,9 +137,12 @@ class SandboxProcess:
         raise EvaluatorUnavailable(f"the evaluator ended unexpectedly ({status})")
 
 
-def _start(pipe: socket.socket, bounds: tuple[int, float, int]) -> subprocess.Popen[bytes]:
+def _start(
+    pipe: socket.socket, engine: str, bounds: tuple[int, float, int]
+) -> subprocess.Popen[bytes]:
     memory, cpu, result = bounds
-    command = [_interpreter(), "-I", "-S", "-B", sandbox_child.__file__, _jq_path()]
+    path = _jq_path() if engine == sandbox_child.JQ else _schema_folder()
+    command = [_interpreter(), "-I", "-S", "-B", sandbox_child.__file__, engine, path]
     return subprocess.Popen(
         [*command, str(memory), str(cpu), str(result)],
         stdin=pipe.fileno(),
@@ -171,3 +174,10 @@ def _jq_path() -> str:
     if spec is None or spec.origin is None:
         raise EvaluatorUnavailable("the jq package is not installed")
     return spec.origin
+
+
+def _schema_folder() -> str:
+    spec = importlib.util.find_spec("jsonschema_rs")
+    if spec is None or spec.origin is None:
+        raise EvaluatorUnavailable("the jsonschema-rs package is not installed")
+    return str(Path(spec.origin).parent.parent)

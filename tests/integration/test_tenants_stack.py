@@ -9,8 +9,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.faults.documents import LINE
@@ -62,7 +64,46 @@ def two_that_run_each_other(stack: Stack) -> None:
     stack.start(body)
 
 
-@pytest.mark.parametrize("storm", [bomb, forked_bombs, long_loop, two_that_run_each_other])
+def doubling(levels: int) -> Body:
+    """A schema of 3 kB whose validation takes 2^levels steps."""
+    both = [{"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)]
+    named = {f"d{n}": schema for n, schema in enumerate([*both, {"type": "object"}])}
+    return {"document": {"$defs": named, "$ref": "#/$defs/d0"}}
+
+
+def schema_bombs(stack: Stack) -> None:
+    """Outputs and inputs whose validation never ends: instances that fault, starts that are
+    refused, and a terminate that is reached."""
+    schema = doubling(44)
+    waits = {"w": {"wait": {"milliseconds": 100}}}
+    caught = {"t": {"try": [{"s": {"set": {"n": 1}, "output": {"schema": schema}}}], "catch": {}}}
+    loop = {"all": {"for": {"in": "${ [range(1000)] }"}, "do": [waits, caught]}}
+    endless = stack.start(stack.deploy(document("endless", loop)))
+    faulting = stack.deploy(
+        document("output", waits, {"s": {"set": {"n": 1}, "output": {"schema": schema}}})
+    )
+    for _ in range(4):
+        stack.start(faulting)
+    refused = document("input", waits) | {"input": {"schema": schema}}
+    body = stack.deploy(refused)
+    answer = stack.client.post(f"/v1/instances/{endless}/terminate", json={})
+    assert answer.status_code in (200, 202), answer.text
+    assert stack.wait(endless)["status"] == "cancelled"
+    threads = [Thread(target=_post_for, args=(stack, body, SHORT), daemon=True) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+
+
+def _post_for(stack: Stack, body: Body, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        answer = httpx2.post(f"{stack.client.base_url}/v1/instances", json=body, timeout=60)
+        assert answer.status_code in {422, 429}, answer.text
+
+
+@pytest.mark.parametrize(
+    "storm", [bomb, forked_bombs, long_loop, two_that_run_each_other, schema_bombs]
+)
 def test_another_tenant_is_served_meanwhile(
     tmp_path, database_url, broker_url, record_property, storm: Callable[[Stack], None]
 ):

@@ -30,8 +30,8 @@ def ask(sandbox: Sandbox, program: str, data: bytes = b"[null]") -> bytes | None
 
 def child_of(sandbox: Sandbox) -> psutil.Process:
     ask(sandbox, "1")
-    assert sandbox._child is not None
-    return psutil.Process(sandbox._child._process.pid)
+    assert sandbox.expressions._child is not None
+    return psutil.Process(sandbox.expressions._child._process.pid)
 
 
 def await_death(child: psutil.Process) -> None:
@@ -181,8 +181,8 @@ def test_it_outlives_the_thread_that_started_it(sandbox: Sandbox) -> None:
     thread = threading.Thread(target=ask, args=(sandbox, "1"))
     thread.start()
     thread.join()
-    assert sandbox._child is not None
-    pid = sandbox._child._process.pid
+    assert sandbox.expressions._child is not None
+    pid = sandbox.expressions._child._process.pid
     assert child_of(sandbox).pid == pid
 
 
@@ -209,7 +209,7 @@ def test_a_forked_process_has_its_own(sandbox: Sandbox) -> None:
 def test_a_fork_while_another_thread_asks(sandbox: Sandbox) -> None:
     """The lock that the other thread holds is not the forked process's."""
     ask(sandbox, "1")
-    with sandbox._lock:
+    with sandbox.expressions._lock:
         fork = os.fork()
         if fork == 0:
             status = 1
@@ -243,7 +243,7 @@ def test_it_ends_with_its_parent(how: signal.Signals) -> None:
     code = (
         "from orchestrator.expressions import Evaluator; import sys\n"
         "e = Evaluator(); e.evaluate('[1] | first', None, {})\n"
-        "print(e.sandbox._child._process.pid, flush=True); sys.stdin.read()"
+        "print(e.sandbox.expressions._child._process.pid, flush=True); sys.stdin.read()"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -129,7 +129,7 @@ def _edit(draft: Draft, data: Mapping[str, Json]) -> dict[str, Json]:
     draft.edited_input = (edited,)
     try:
         if draft.plan.input_schema is not None:
-            draft.plan.input_schema.validate(edited, "the workflow's input")
+            draft.plan.input_schema.validate(edited, "the workflow's input", draft.evaluate)
     except Fault as fault:
         raise CommandRefused(str(fault.error.get("detail"))) from None
     return {"workflow_input": edited, "workflow_input_before": before}
