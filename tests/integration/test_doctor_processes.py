@@ -196,7 +196,7 @@ def test_run_says_why_nothing_happens(stack: Stack):
     (stack.folder / "pay.yaml").write_text(PAY)
     done = run(stack, "--wait", "0.5")
     assert done.returncode == 6
-    assert "it makes no progress: 1 start waits; no control worker" in done.stderr
+    assert "it makes no progress: 1 start waits; no worker is alive" in done.stderr
     assert "orchestrator why " in done.stderr
     assert "not ended after 0.5 s; it continues: orchestrator watch " in done.stderr
     worker(stack, "installed", ORCHESTRATOR_IMPORTS="")

@@ -127,8 +127,6 @@ def _run_celery_command(
     from celery.bin.base import CLIContext
 
     command = getattr(import_module(f"celery.bin.{name}"), name)
-    if remote_control:
-        import_module("orchestrator.execution.worker.remote_control").enable_commands()
     # The modules with the users' tasks are in the working directory.
     sys.path.insert(0, os.getcwd())
     if project is None:
@@ -136,6 +134,8 @@ def _run_celery_command(
         _import_tasks(app, load_settings().imports)
     else:
         app = _project_app(project)
+    if remote_control:  # our own app has just disabled the commands
+        import_module("orchestrator.execution.worker.remote_control").enable_commands()
     level = loglevel or load_settings().log_level
     status = command.main(
         [f"--loglevel={level}", *arguments],
