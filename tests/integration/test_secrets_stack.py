@@ -89,7 +89,7 @@ def answers(stack: Stack, instances: list[str]) -> Iterator[tuple[str, str]]:
     get, spec = stack.client.get, stack.client.get("/openapi.json").json()
     known = get("/v1/events?limit=1").json()["items"]
     for path, method, _ in operations_of(spec):
-        if method != "get" or path == "/v1/events/stream":
+        if method != "get" or path in ("/v1/events/stream", "/v1/feed"):
             continue
         for id in instances if path.startswith("/v1/instances/{id}") else [known[0]["id"]]:
             name = get(f"/v1/instances/{id}").json().get("workflow", {}).get("name", "leak")
@@ -109,6 +109,18 @@ def feed(stack: Stack, last: str) -> str:
         for line in answer.iter_lines():
             told += line + "\n"
             if last in line and ".workflow.completed." in line:
+                return told
+    raise AssertionError(f"the feed ended: {told[-2000:]}")
+
+
+def changes(stack: Stack, ids: list[str]) -> str:
+    """The feed of changes from the beginning, until it has named every one of these instances."""
+    told, missing = "", set(ids)
+    with stack.client.stream("GET", "/v1/feed", headers={"Last-Event-ID": "0"}) as answer:
+        for line in answer.iter_lines():
+            told += line + "\n"
+            missing -= {id for id in missing if id in line}
+            if not missing:
                 return told
     raise AssertionError(f"the feed ended: {told[-2000:]}")
 
