@@ -31,6 +31,9 @@ from orchestrator.expressions import NOW, Evaluate, ExpressionError, is_expressi
 #: workflow that takes every event would otherwise take the events that it causes itself.
 LIFECYCLE = "io.serverlessworkflow."
 
+#: A filter that every event passes: the meaning of an empty list of filters with `any`.
+MATCH_ALL: dict[str, Json] = {"with": {}}
+
 _PATTERN = re.compile(r"[\\^$*+?\[\]{}()|]")
 
 

@@ -18,6 +18,7 @@ from orchestrator import json_codec
 from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
 from orchestrator.event_handler.compiled_event_filter import (
+    MATCH_ALL,
     EventFilter,
     canonical,
     compiled,
@@ -25,7 +26,6 @@ from orchestrator.event_handler.compiled_event_filter import (
     text,
 )
 from orchestrator.event_handler.listener_state import Values
-from orchestrator.event_handler.match_batch import MATCH_ALL
 from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")

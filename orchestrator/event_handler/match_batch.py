@@ -20,6 +20,7 @@ from orchestrator.database.events.listener_index import FilterRow, IndexEntry
 from orchestrator.database.events.listener_queries import ListenerRow, ListenerUpdate
 from orchestrator.database.events.listener_search import Candidate
 from orchestrator.event_handler.compiled_event_filter import (
+    MATCH_ALL,
     EventFilter,
     canonical,
     compiled,
@@ -27,9 +28,6 @@ from orchestrator.event_handler.compiled_event_filter import (
     identity,
 )
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState
-
-#: A filter that every event passes: the meaning of an empty list of filters with `any`.
-MATCH_ALL: dict[str, Json] = {"with": {}}
 
 ListenerId = tuple[str, int]
 """A listener: its instance and its step."""

@@ -80,7 +80,10 @@ class InstanceStore:
 
     def deploy(self, document: Mapping[str, Any]) -> str:
         """Deploy a document and return its id: ``namespace/name/version``."""
-        workflow = Workflow(dict(document))
+        return self.deploy_workflow(Workflow(dict(document)))
+
+    def deploy_workflow(self, workflow: Workflow) -> str:
+        """Deploy a workflow that was compiled before, and return its id."""
         id = f"{workflow.namespace}/{workflow.name}/{workflow.version}"
         self.workflows[id] = workflow
         return id
@@ -130,12 +133,20 @@ class InstanceStore:
         self.seed += 1
         return Stimulus(kind, self.now, self.seed, step, data, **more)
 
+    def fire_timers(self) -> None:
+        """Put the timers that are due into the inboxes."""
+        for id, rows in self.rows.items():
+            for (step, kind), at in list(rows.timers.items()):
+                if at <= self.now:
+                    del rows.timers[step, kind]
+                    self.send_stimulus(
+                        id, StimulusKind.TIMER, step or None, {"kind": kind}, run=False
+                    )
+
     def drain(self) -> None:
         """Apply all stimuli, until no inbox has one that can be applied."""
         while True:
-            waiting = [
-                id for id, rows in self.rows.items() if rows.inbox and self.next_stimulus(id)
-            ]
+            waiting = [id for id in self.with_inbox() if self.next_stimulus(id) is not None]
             if not waiting:
                 return
             for id in waiting:
@@ -143,6 +154,10 @@ class InstanceStore:
                 if stimulus is not None:
                     self.rows[id].inbox.remove(stimulus)
                     self.apply(id, replace(stimulus, at=self.now))
+
+    def with_inbox(self) -> list[str]:
+        """Return the instances whose inboxes are not empty, in the order of their creation."""
+        return [id for id, rows in self.rows.items() if rows.inbox]
 
     def next_stimulus(self, id: str) -> Stimulus | None:
         """Return the oldest stimulus that an instance can take now."""
@@ -161,11 +176,11 @@ class InstanceStore:
         transition = self._decide(rows, stimulus)
         if transition.ignored is not None:
             self.ignored.append(transition.ignored)
-            self._ignore(rows, stimulus)
+            self.on_ignored(rows, stimulus)
         else:
             if transition.refused is not None:
                 self.ignored.append(transition.refused.reason)
-            self._apply(rows, transition)
+            self.on_transition(rows, transition)
         return transition
 
     def _decide(self, rows: Rows, stimulus: Stimulus) -> Transition:
@@ -177,8 +192,12 @@ class InstanceStore:
                 return self.advance(rows.workflow, slice, stimulus, evaluate, self.limits)
             except DataNeeded as needs:
                 self.needs[needs.need.what] += 1
-                answer = ANSWERS[needs.need.what](self, rows, *needs.need.args)
+                answer = self.need(rows, needs.need.what, *needs.need.args)
                 slice = replace(slice, loaded={**slice.loaded, needs.need: answer})
+
+    def need(self, rows: Rows, what: str, *args: Any) -> Any:
+        """Answer a need of the core (`orchestrator.core.model.Need`)."""
+        return ANSWERS[what](self, rows, *args)
 
     def _is_decided(self, stimulus: Stimulus) -> bool:
         """Whether the API decides the command in its request: without any expression, the rest of
@@ -193,12 +212,14 @@ class InstanceStore:
         attempt = rows.attempts.get(stimulus.ended.attempt) if stimulus.ended else None
         return Slice(rows.instance, chain(rows, stimulus.step or ROOT), attempt)
 
-    def _ignore(self, rows: Rows, stimulus: Stimulus) -> None:
+    def on_ignored(self, rows: Rows, stimulus: Stimulus) -> None:
+        """Do what follows a stimulus that changed nothing."""
         end = stimulus.ended
         if end is not None and rows.attempts[end.attempt].state in LIVE:
             end_attempt(rows, end)
 
-    def _apply(self, rows: Rows, change: Transition) -> None:
+    def on_transition(self, rows: Rows, change: Transition) -> None:
+        """Save a transition, and hand on what leaves its instance."""
         check_transition(rows, change)
         apply_transition(rows, change)
         self.events.extend(stored(event) for event in change.emitted)

@@ -98,13 +98,7 @@ class World(InstanceStore):
         if due is None:
             raise AssertionError("no timer is armed")
         self.now = max(self.now, due)
-        for id, rows in self.rows.items():
-            for (step, kind), at in list(rows.timers.items()):
-                if at <= self.now:
-                    del rows.timers[step, kind]
-                    self.send_stimulus(
-                        id, StimulusKind.TIMER, step or None, {"kind": kind}, run=False
-                    )
+        self.fire_timers()
         self.drain()
 
     def run_out(self, answer: Callable[[Json], Json] | None = None, most: int = 1_000) -> None:

@@ -73,6 +73,30 @@ def test_the_base_imports_no_library_of_an_extra() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_workflows_are_tested_with_the_base_alone() -> None:
+    """No extra, no driver of Postgres, no pytest: a document runs with real tasks, stubs and jq."""
+    code = """
+from celery import Celery
+from orchestrator.testing import Workflows
+app = Celery("shop", broker="memory://")
+@app.task(name="add")
+def add(a, b):
+    return a + b
+document = {
+    "document": {"dsl": "1.0.3", "namespace": "t", "name": "f", "version": "1.0.0"},
+    "do": [
+        {"add": {"call": "add", "with": {"a": 1, "b": "${ [2, 3] | max }"}}},
+        {"get": {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}},
+    ],
+}
+run = Workflows(app).run(document, http={"GET https://a.example": 7})
+assert (run.steps["add"].output, run.output) == (4, 7), run.error
+"""
+    blocked = extras.EXTRA_OF.keys() - IN_THE_BASE
+    done = run("-W", "error", "-c", code, env=without(*blocked, "pytest", "_pytest"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_app_and_a_client_need_no_driver_of_postgres() -> None:
     """A web process that only sends, and one that only asks the API."""
     code = (

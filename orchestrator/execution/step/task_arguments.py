@@ -6,40 +6,61 @@ here, after the claim, so that no secret is stored (DESIGN, Expressions).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.calls import CallContext, call_errors, deferred_call_context
 from orchestrator.calls.call_context import secret_missing
 from orchestrator.calls.call_secrets import Secrets
+from orchestrator.calls.token_cache import Tokens
 from orchestrator.core.task_plan import workflow_plan
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 
 if TYPE_CHECKING:
     from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
+    from orchestrator.expressions import Evaluate
+    from orchestrator.outbound import OutboundClient
     from orchestrator.state_manager import ClaimedAttempt
 
 
 def call_context(runtime: WorkerRuntime, claimed: ClaimedAttempt) -> CallContext:
     """Return the context of one attempt's call: its input, secrets, limits and HTTP client."""
-    use = claimed.workflow.use
-    return CallContext(
-        outbound=runtime.outbound,
-        evaluate=runtime.services.evaluator.evaluate,
-        input=claimed.step.input,
-        authentications=use.get("authentications") or {},
-        secret_names=tuple(use.get("secrets") or ()),
-        secret=lambda name: _secret(runtime, claimed.namespace, name),
-        timeout=claimed.attempt.time_limit,
-        tokens=runtime.tokens,
-        secrets_in_data=lambda: workflow_plan(claimed.workflow).secrets_in_data,
+    services = runtime.services
+    return call_context_of(
+        claimed,
+        runtime.outbound,
+        services.evaluator.evaluate,
+        lambda name: services.secrets.get(claimed.namespace, name, services.database),
+        runtime.tokens,
     )
 
 
-def _secret(runtime: WorkerRuntime, namespace: str, name: str) -> Any:
-    services = runtime.services
-    value = services.secrets.get(namespace, name, services.database)
-    return secret_missing(name) if value is None else value
+def call_context_of(
+    claimed: ClaimedAttempt,
+    outbound: OutboundClient,
+    evaluate: Evaluate,
+    secret: Callable[[str], Any],
+    tokens: Tokens | None = None,
+) -> CallContext:
+    """Return the context of one attempt's call. `secret` returns a secret's value, or None."""
+
+    def known_secret(name: str) -> Any:
+        value = secret(name)
+        return secret_missing(name) if value is None else value
+
+    use = claimed.workflow.use
+    return CallContext(
+        outbound=outbound,
+        evaluate=evaluate,
+        input=claimed.step.input,
+        authentications=use.get("authentications") or {},
+        secret_names=tuple(use.get("secrets") or ()),
+        secret=known_secret,
+        timeout=claimed.attempt.time_limit,
+        tokens=tokens or Tokens(),
+        secrets_in_data=lambda: workflow_plan(claimed.workflow).secrets_in_data,
+    )
 
 
 @dataclass(frozen=True, slots=True)

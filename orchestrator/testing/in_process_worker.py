@@ -1,0 +1,338 @@
+"""The worker of a test: runs attempts in this process, through Celery's own tracer, as a worker of
+the product does (`orchestrator.execution.step.attempt_runner`).
+
+A stub takes the place of a task's body. All around it stays: the arguments are checked against the
+task's signature, `autoretry_for` applies, `Reject`, `Ignore` and `Retry` mean what they mean there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery.app.autoretry import add_autoretry_behaviour
+from celery.app.trace import build_tracer
+
+from orchestrator.calls import perform
+from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Slice
+from orchestrator.errors import NotFound
+from orchestrator.execution.celery_hooks.task_mixin import add_call_hook
+from orchestrator.execution.installation import install
+from orchestrator.execution.step import celery_request, replacement_workflow
+from orchestrator.execution.step.attempt_runner import AttemptRunner
+from orchestrator.execution.step.running_attempt import RunningAttempt
+from orchestrator.execution.step.soft_time_limit import SoftLimit
+from orchestrator.execution.step.task_arguments import (
+    Arguments,
+    arguments_of,
+    call_context_of,
+    constant_arguments,
+)
+from orchestrator.message_names import CALL
+from orchestrator.state_manager.claimed_attempt import (
+    ClaimedAttempt,
+    LeaseOwner,
+    claimed_attempt,
+)
+from orchestrator.testing import stubs
+from orchestrator.testing.errors import TestingError
+from orchestrator.testing.in_memory_rows import chain
+from orchestrator.testing.stubs import Stub, Takes, WorkerLost
+from orchestrator.testing.unknown_tasks import unknown_task
+
+if TYPE_CHECKING:
+    from celery import Task
+
+    from orchestrator.calls import CallContext
+    from orchestrator.canvas.document import Converted
+    from orchestrator.execution.internal_protocols import Tracer
+    from orchestrator.testing.engine import Engine
+    from orchestrator.testing.http_stubs import HttpStubs
+
+_OWNER = LeaseOwner("00000000-0000-7000-8000-000000000000", 0)
+_HOSTNAME = "test@localhost"
+_NO_LIMIT = SoftLimit(exists=False)
+
+#: Tracers by the task that they were built for.
+_tracers: dict[int, tuple[Any, Tracer]] = {}
+
+
+class Worker(AttemptRunner):
+    """Runs the attempts of one test's instances."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        app: Celery | None,
+        tasks: Mapping[str, Stub],
+        http: HttpStubs,
+        deploy: Callable[[Converted], str],
+    ) -> None:
+        super().__init__(_NO_LIMIT)
+        self.engine = engine
+        self.app = app
+        self.stubs = dict(tasks)
+        self.http = http
+        self.deaths: Deaths = Deaths()
+        #: Every call of a task: its name, its positional and its keyword arguments.
+        self.calls: list[tuple[str, list[Any], dict[str, Any]]] = []
+        self._deploy = deploy
+        self._stub_app = _stub_app()
+        self._mistake: TestingError | None = None
+        self._is_dead = False
+        self._stub_of_attempt: Stub = None
+        self._has_stub = False
+        if app is not None:
+            install(app)
+
+    # -- one attempt ---------------------------------------------------------------------------
+
+    def work(self, attempt: Attempt) -> None:
+        """Claim an attempt and run it to its end.
+
+        Raises:
+            UnknownTask: nothing here can run its task.
+            TestingError: the task met a mistake of the test.
+        """
+        task = self._task_of(attempt)
+        stub = stubs.chosen(self.stubs.get(attempt.task))
+        claimed = self._claim(attempt)
+        if isinstance(stub, Takes):
+            inner = stub.stub
+            self.engine.later(stub.duration, lambda: self._run(task, claimed, inner, True))
+        else:
+            self._run(task, claimed, stub, attempt.task in self.stubs)
+
+    def _claim(self, attempt: Attempt) -> ClaimedAttempt:
+        rows = self.engine.of(attempt)
+        attempt = self.engine.claim(attempt)
+        slice = Slice(rows.instance, chain(rows, attempt.step), attempt)
+        return claimed_attempt(
+            rows.workflow, slice, attempt, _OWNER, "test.0", len(rows.inbox), self.engine.now
+        )
+
+    def _run(
+        self, task: Task[Any, Any], claimed: ClaimedAttempt, stub: Stub, has_stub: bool
+    ) -> None:
+        self._mistake, self._is_dead = None, False
+        self._stub_of_attempt, self._has_stub = stub, has_stub
+        attempt = claimed.attempt
+        if not self.deaths.run_apart(self, task, claimed):
+            self.run_here(task, claimed)
+        if self._mistake is not None:
+            raise self._mistake
+        if self._is_dead:
+            self.engine.lose(attempt)
+        self.engine.settle()
+
+    def run_here(self, task: Task[Any, Any], claimed: ClaimedAttempt) -> None:
+        """Run a claimed attempt in this process."""
+        request = celery_request.continuation_request(
+            claimed, _HOSTNAME, claimed.attempt.queue or "celery", claimed.attempt.priority
+        )
+        self.run(task, claimed, request)
+
+    def _task_of(self, attempt: Attempt) -> Task[Any, Any]:
+        name = attempt.task
+        if name == CALL:
+            return self._stub_app.tasks[CALL]
+        if self.app is not None and name in self.app.tasks:
+            task = self.app.tasks[name]
+            add_call_hook(type(task))
+            return task
+        if name not in self.stubs:
+            raise unknown_task(name, self.engine.of(attempt), attempt, self.app, self.stubs)
+        return _stub_task(self._stub_app, name)
+
+    def die(self) -> None:
+        """End the attempt as if its process were killed: nothing of it counts from here on."""
+        self._is_dead = True
+        raise WorkerLost("the worker dies here")
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process that runs the present attempt is dead."""
+        return self._is_dead
+
+    # -- what `AttemptRunner` asks -------------------------------------------------------------
+
+    @property
+    def max_payload(self) -> int:
+        """The largest output of a task, in bytes of JSON."""
+        return self.engine.limits.payload
+
+    def commit(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
+        """Commit an attempt's end, unless its process is dead or the test is wrong."""
+        if self._is_dead or self._mistake is not None:
+            return
+        self.deaths.before_commit(self, claimed)
+        self.record(claimed, ended)
+
+    def record(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
+        """Give the engine an attempt's end."""
+        if ended.state is AttemptState.LOST:
+            self._is_dead = True
+        else:
+            self.engine.end(claimed.attempt, ended, run=False)
+
+    def show_progress(self, claimed: ClaimedAttempt, json: str) -> bool:
+        """Return whether the attempt is still current; its progress is not kept."""
+        del json
+        attempts = self.engine.of(claimed.attempt).attempts
+        now = attempts.get(claimed.attempt.id)
+        return now is not None and now.state is AttemptState.CLAIMED and not now.withdrawn
+
+    def _arguments(self, claimed: ClaimedAttempt) -> Arguments:
+        constant = constant_arguments(claimed)
+        found = constant or arguments_of(claimed, self._context(claimed))
+        if claimed.attempt.task != CALL:
+            self.calls.append((claimed.attempt.task, list(found.args), dict(found.kwargs)))
+        return found
+
+    def _context(self, claimed: ClaimedAttempt) -> CallContext:
+        return call_context_of(
+            claimed,
+            self.http,
+            self.engine.evaluate,
+            self.engine.secrets.get,
+        )
+
+    def _new_attempt(self, claimed: ClaimedAttempt, task: Task[Any, Any]) -> RunningAttempt:
+        return _TestedAttempt(self, claimed, task, _NO_LIMIT)
+
+    def body_of(self, running: RunningAttempt, body: Callable[[], Any]) -> Callable[[], Any]:
+        """Return what runs in place of a task's body."""
+        arguments = running.arguments
+        if running.claimed.attempt.task == CALL:
+            context = self._context(running.claimed)
+            running.mask_secrets(context.secrets)
+            return lambda: perform(running.claimed.call, context)
+        # A task that replaces another one has no arguments of its own here, and no stub.
+        if not self._has_stub or arguments is None:
+            return body
+        return lambda: _stubbed(running.task, self._stub_of_attempt, arguments)
+
+    def run_body(self, running: RunningAttempt, body: Callable[[], Any]) -> Any:
+        """Run a body, and keep apart what is a mistake of the test or the death of its process."""
+        try:
+            self.deaths.before_body(self, running.claimed)
+            return self.body_of(running, body)()
+        except TestingError as mistake:
+            self._mistake = mistake
+            raise
+        except WorkerLost:
+            self._is_dead = True
+            raise
+
+    def _tracer_of(self, task: Task[Any, Any]) -> Tracer:
+        known = _tracers.get(id(task))
+        if known is None or known[0] is not task:
+            app = task.app
+            known = task, build_tracer(task.name, task, app.loader, _HOSTNAME, app=app)
+            _tracers[id(task)] = known
+        return known[1]
+
+    def _end_of_replacement(self, replaced: RunningAttempt) -> AttemptEnd | None:
+        return replacement_workflow.end_of(replaced, self._deploy, self.max_payload)
+
+    def _is_exit(self, error: BaseException) -> bool:
+        return isinstance(error, KeyboardInterrupt)
+
+
+class Deaths:
+    """Where workers die: nowhere. `crash_everywhere` has others."""
+
+    def before_body(self, worker: Worker, claimed: ClaimedAttempt) -> None:
+        """A task is about to run."""
+
+    def after_effect(self, worker: Worker, claimed: ClaimedAttempt, number: int) -> None:
+        """A task's n-th effect has happened."""
+
+    def before_commit(self, worker: Worker, claimed: ClaimedAttempt) -> None:
+        """A task's end is about to be committed."""
+
+    def run_apart(self, worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) -> bool:
+        """Run an attempt in a process of its own, if it is to die. Return whether it ran."""
+        del worker, task, claimed
+        return False
+
+
+class _TestedAttempt(RunningAttempt):
+    """An attempt whose body a stub may replace."""
+
+    def __init__(self, worker: Worker, *rest: Any) -> None:
+        super().__init__(worker, *rest)
+        self.worker = worker
+
+    def run_body(self, body: Callable[[], Any]) -> Any:
+        """Run the task's body, or what stands in for it."""
+        return super().run_body(lambda: self.worker.run_body(self, body))
+
+
+class _StubbedTask:
+    """A task with a stub for its body, for Celery's own autoretry."""
+
+    def __init__(self, task: Any, run: Callable[..., Any]) -> None:
+        self.__dict__.update(_task=task, run=run)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_orig_run":  # set by autoretry
+            raise AttributeError(name)
+        return getattr(self._task, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("_orig_run", "run"):
+            self.__dict__[name] = value
+        else:  # Task.retry reads it from the task
+            setattr(self._task, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._task, name)
+
+
+def _stubbed(task: Task[Any, Any], stub: Stub, arguments: Arguments) -> Any:
+    """Call a stub as the body of a task."""
+    args, kwargs = arguments.args, arguments.kwargs
+    check = getattr(task, "__header__", None)
+    if check is not None and task.typing:
+        check(*args, **kwargs)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return stubs.answer(stub, args, kwargs)
+
+    if not getattr(task, "autoretry_for", None):
+        return run(*args, **kwargs)
+    with_retries = _StubbedTask(task, run)
+    add_autoretry_behaviour(with_retries)
+    return with_retries.run(*args, **kwargs)
+
+
+_stub_apps: list[Celery] = []
+
+
+def _stub_app() -> Celery:
+    """Return the app of stubs that no real task has the name of, and of calls."""
+    if not _stub_apps:
+        app = Celery(
+            "orchestrator.testing", broker="memory://", backend="disabled", set_as_current=False
+        )
+        install(app)
+        add_call_hook(type(app.tasks[CALL]))
+        _stub_apps.append(app)
+    return _stub_apps[0]
+
+
+def _stub_task(app: Celery, name: str) -> Task[Any, Any]:
+    if name not in app.tasks:
+        options: dict[str, Any] = {"name": name, "shared": False, "typing": False}
+        app.task(**options)(_never_run)
+        add_call_hook(type(app.tasks[name]))
+    try:
+        return app.tasks[name]
+    except KeyError:  # pragma: no cover  it was added just now
+        raise NotFound(name) from None
+
+
+def _never_run(*args: Any, **kwargs: Any) -> None:
+    raise AssertionError(f"a stub runs instead of this body ({args}, {kwargs})")
