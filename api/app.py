@@ -50,7 +50,6 @@ from api.shared.hint_sender import Hints
 from api.shared.instance_waiters import SHARE, STREAMS, WAITS, Waiters
 from api.shared.live_feed import Feed
 from api.shared.request_places import RequestPlaces
-from api.shared.workflow_cache import Catalog
 from orchestrator import log
 from orchestrator.clock import monotonic
 from orchestrator.metrics import Meter, Series
@@ -135,7 +134,8 @@ def create_app(
         services=services,
         authenticator=Authenticator(services.database, authenticate),
         sessions=Sessions(services.database, settings.public_url),
-        catalog=Catalog(services.database),
+        catalog=services.versions,
+        outbox=services.outbox,
         hints=Hints(services.dispatcher),
         limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
         validators=Validators(described.spec.to_dict),

@@ -23,6 +23,8 @@ from orchestrator.outage_log import BROKER, POSTGRES
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import SecretSource
 from orchestrator.settings import Settings
+from orchestrator.start_requests.outbox_mover import OutboxMover
+from orchestrator.start_requests.workflow_versions import Catalog
 from orchestrator.state_manager import (
     Commander,
     Deliberation,
@@ -51,6 +53,8 @@ class Services:
     secrets: SecretSource
     cipher: SecretCipher
     events: EventHandler
+    versions: Catalog
+    outbox: OutboxMover
     meter: Meter
 
     def close(self) -> None:
@@ -103,7 +107,7 @@ def services(
     cipher = SecretCipher(settings.secrets_key)
     secrets = _secret_source(settings, cipher)
     store = PostgresStore(database, secrets)
-    workflows = WorkflowCache(store)
+    workflows, versions = WorkflowCache(store), Catalog()
     return Services(
         settings=settings,
         database=database,
@@ -123,6 +127,8 @@ def services(
         commander=Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter),
         secrets=secrets,
         cipher=cipher,
+        versions=versions,
+        outbox=OutboxMover(database, versions, settings, evaluator.evaluate),
         events=EventHandler(database, evaluator.evaluate, dispatcher, settings.max_payload),
         meter=meter,
     )

@@ -1,7 +1,11 @@
 """Names used in messages. They mean the same in every process and release."""
 
-#: The Postgres schema of all tables.
+#: The Postgres schema of all tables except those of the outbox.
 SCHEMA = "orchestrator"
+
+#: The Postgres schema that other applications may use: it has the function that submits a start in
+#: their own transaction.
+OUTBOX_SCHEMA = "orchestrator_outbox"
 
 #: The header that marks a message as a step's:
 #: ``{"instance": uuid, "step": int, "task": name, "v": 1}``.

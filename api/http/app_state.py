@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from api.shared.instance_waiters import Waiters
     from api.shared.live_feed import Feed
     from api.shared.request_places import RequestPlaces
-    from api.shared.workflow_cache import Catalog
     from orchestrator.bootstrap import Services
     from orchestrator.metrics import Series
     from orchestrator.scheduler.process_announcement import Presence
+    from orchestrator.start_requests.outbox_mover import OutboxMover
+    from orchestrator.start_requests.workflow_versions import Catalog
 
 EXTENSION = "orchestrator"
 
@@ -42,6 +43,7 @@ class AppState:
     authenticator: Authenticator
     sessions: Sessions
     catalog: Catalog
+    outbox: OutboxMover
     hints: Hints
     limiter: RateLimiter
     validators: Validators

@@ -18,8 +18,8 @@ from uuid import UUID
 from flask import request
 
 from api.http.query_parser import invalid_parameter
-from api.schemas.timestamps import moment
 from orchestrator import json_codec
+from orchestrator.timestamps import moment
 
 #: Bytes of a cursor's checksum.
 _SUM = 8

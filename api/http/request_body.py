@@ -15,24 +15,22 @@ import jsonschema_rs
 import marshmallow
 from flask import g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from jsonschema_rs import ValidationErrorKind
 
 from api.http import problem_types
 from api.http.app_state import state
 from api.http.problems import MAX_ERRORS, Problem
 from api.http.resource_blueprint import documentation
-from api.schemas.timestamps import moment
-from api.shared.workflow_cache import pointer
 from orchestrator.core.model import Json
 from orchestrator.json_codec import ForbiddenText, NotJson, loads_strict
-from orchestrator.settings import variable
+from orchestrator.start_requests.request_schema import ENVELOPE, validation_message
+from orchestrator.start_requests.start_check import too_large_message
+from orchestrator.start_requests.workflow_versions import pointer
+from orchestrator.timestamps import moment
 
 View = TypeVar("View", bound=Callable[..., Any])
 Schema = type[marshmallow.Schema]
 
 JSON = "application/json"
-#: Bytes that a body may have besides its payload.
-ENVELOPE = 64 * 1024
 #: A batch may be this many times as large as a single request.
 BATCH = 8
 
@@ -93,8 +91,7 @@ def read(times: int = 1) -> bytes:
 
 def too_large(bound: int, subject: str = "the body", setting: str = "max_payload") -> Problem:
     """Return the problem of a subject larger than `bound` bytes, the value of `setting`."""
-    by = f"; {variable(setting)} of the API bounds it" if setting else ""
-    return Problem(problem_types.TOO_LARGE, f"{subject} is larger than {bound} bytes{by}")
+    return Problem(problem_types.TOO_LARGE, too_large_message(bound, subject, setting))
 
 
 def read_json(times: int = 1, optional: bool = False) -> Json:
@@ -141,10 +138,7 @@ def _check_many(schema: Schema, values: list[Json], many: int) -> None:
 
 
 def _error(error: jsonschema_rs.ValidationError, at: str) -> dict[str, str]:
-    message = error.message
-    if isinstance(error.kind, ValidationErrorKind.AdditionalProperties):
-        message = "unknown field " + ", ".join(f"'{name}'" for name in error.kind.unexpected)
-    return {"pointer": at + pointer(error.instance_path), "message": message[:500]}
+    return {"pointer": at + pointer(error.instance_path), "message": validation_message(error)}
 
 
 def moment_at(pointer: str, text: str) -> datetime:

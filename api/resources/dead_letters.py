@@ -14,7 +14,7 @@ from api.http.app_state import caller, scope, state
 from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, raw, respond
-from api.resources import serializers
+from api.resources import serializers, submitted_start
 from api.resources.compensation_plan import compensation_plan
 from api.resources.instance_decision import Change, refused
 from api.resources.instances import find, identified
@@ -29,7 +29,11 @@ from api.schemas.dead_letters import (
 )
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
-from orchestrator.database.instances import compensation_queries, dead_letter_queries
+from orchestrator.database.instances import (
+    compensation_queries,
+    dead_letter_queries,
+    outbox_queries,
+)
 from orchestrator.database.instances.command_queries import Target
 from orchestrator.database.instances.compensation_queries import Undoable
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
@@ -60,7 +64,10 @@ def list_(query: dict[str, Any]) -> Response:
 @blueprint.answers(200, DeadLetterSchema)
 def get(id: str) -> Response:
     """A dead letter"""
-    return respond(dead_letter_json(_find(state().services.database, id)))
+    database = state().services.database
+    dead_letter = _find(database, id)
+    request = outbox_queries.request_of(database, dead_letter[1])
+    return respond({**dead_letter_json(dead_letter), "request": raw(request)})
 
 
 @blueprint.route("/dead-letters/<id:id>/retry", methods=["POST"])
@@ -72,7 +79,9 @@ def retry(body: dict[str, Any], id: str) -> Response:
     A failed compensation (`reason` is `compensation`) runs once more. A step with too many lost
     attempts (`lost`) starts again in a new run of its instance, as with
     `/instances/{id}/retry`; 409 if its fault was caught, or its instance undone. 503 while
-    another transaction has its instance's row for more than a second: try again.
+    another transaction has its instance's row for more than a second: try again. A start from
+    another application's transaction (`start`) is checked again, under the same instance id; if it
+    is refused again, there is a new dead letter.
     """
     return _act_on(id, "retry", body.get("reason"))
 
@@ -134,6 +143,8 @@ def _find(reader: Any, id: str) -> DeadLetter:
 def _act_on(id: str, action: str, reason: str | None) -> Response:
     """Decide it in the request, as a command to the dead letter's instance."""
     dead_letter = _find(state().services.database, id)
+    if dead_letter[5] == outbox_queries.REFUSED_START:
+        return _decide_start(dead_letter, action, reason)
 
     def prepare(cursor: Transaction, _: Target) -> dict[str, Any] | None:
         current = _find(cursor, id)
@@ -151,6 +162,19 @@ def _act_on(id: str, action: str, reason: str | None) -> Response:
         return idempotency.recordable(202, dead_letter_json(_find(cursor, id)))
 
     return Change(dead_letter[3], prepare, record, tagged=False).run()
+
+
+def _decide_start(dead_letter: DeadLetter, action: str, reason: str | None) -> Response:
+    """Decide about a refused start, which has no instance."""
+    id = dead_letter[1]
+
+    def decide(cursor: Transaction) -> RecordedAnswer:
+        by, address = caller().name, request.remote_addr
+        if not dead_letter_queries.decide_start(cursor, dead_letter, action, by, reason, address):
+            raise Problem(problem_types.CONFLICT, "the dead letter is resolved already")
+        return idempotency.recordable(202, dead_letter_json(_find(cursor, id)))
+
+    return idempotency.run_idempotent(decide, lambda: submitted_start.start(dead_letter[3]))
 
 
 def dead_letter_json(dead_letter: DeadLetter) -> dict[str, Any]:

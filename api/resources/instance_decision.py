@@ -16,13 +16,14 @@ from flask import Response, request
 from api.http import etags, idempotency, problem_types
 from api.http.app_state import scope, state
 from api.http.problems import Problem
+from api.resources import submitted_start
 from api.resources.instances import etag
 from orchestrator.core.model import Refusal
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import LockTimeout, Transaction
 from orchestrator.database.instances import command_queries
 from orchestrator.database.instances.command_queries import DECIDING, Target
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import DatabaseUnavailable, NotFound
 from orchestrator.log import get_logger
 from orchestrator.state_manager.command_decision import CommandOutcome
 from orchestrator.state_manager.post_commit import announce, written_to
@@ -55,6 +56,13 @@ class Change:
 
     def run(self) -> Response:
         """Decide the command and answer. Raises `Problem` 404, 409, 412, 503."""
+        try:
+            return self._run()
+        except NotFound:
+            submitted_start.find(self.instance)
+            return self._run()
+
+    def _run(self) -> Response:
         outcomes: list[CommandOutcome] = []
         state().services.dispatcher.refresh_routes()
         decide, post_commit = partial(self._decide, outcomes), partial(self._post_commit, outcomes)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from api.http import idempotency, problem_types, trace_id
 from api.http.app_state import caller, state
 from api.http.problems import Problem
-from api.http.request_body import moment_at, too_large
 from api.http.request_evaluation import evaluation
-from api.resources import business_ids, serializers
-from api.resources.business_ids import CheckedStart
-from api.shared.workflow_cache import CachedVersion, Name, missing_message
+from api.resources import serializers
 from orchestrator import clock, json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.access import idempotency_queries
 from orchestrator.database.access.idempotency_queries import IdempotencyKey, RecordedAnswer
 from orchestrator.database.instances import instance_queries
-from orchestrator.database.instances.instance_queries import NewStart, StartOutcome
+from orchestrator.database.instances.instance_queries import StartOutcome
 from orchestrator.ids import new_id
+from orchestrator.start_requests.start_check import (
+    CheckedStart,
+    RefusalKind,
+    RefusedStart,
+    StartCheck,
+    name_of,
+)
 
 #: How often a start is tried while newer versions of its workflow are deployed.
 _TRIES = 5
@@ -54,9 +57,12 @@ def start(body: Json) -> Started:
 def _start(body: Json, key: IdempotencyKey | None) -> Started:
     many = isinstance(body, list)
     requests = [(item, f"/{n}") for n, item in enumerate(body)] if many else [(body, "")]
-    at = clock.now()
+    at, check = clock.now(), _check()
     for _ in range(_TRIES):
-        checked = [_checked(request, pointer) for request, pointer in requests]
+        try:
+            checked = [check.check(request, new_id(), pointer) for request, pointer in requests]
+        except RefusedStart as error:
+            raise problem_of(error) from None
         new = [start.new for start in checked]
         answer = _answer(checked, at, many)
         record = (key, answer) if key else None
@@ -64,59 +70,44 @@ def _start(body: Json, key: IdempotencyKey | None) -> Started:
         try:
             outcome = instance_queries.start(database, new, at, caller().name, record, trace)
         except instance_queries.BusinessIdTaken:
-            raise business_ids.conflict(checked) from None
+            raise problem_of(check.conflict(checked), located=len(checked) == 1) from None
         if outcome is StartOutcome.STARTED:
             return Started(answer, [start.id for start in new])
         if key and outcome is not StartOutcome.OUTDATED:
             return _repeated_answer(key, outcome)
-        state().catalog.evict(*(_name(request) for request, _ in requests))
+        state().catalog.evict(*(name_of(request) for request, _ in requests))
     raise Problem(problem_types.CONFLICT, "newer versions of the workflow keep coming")
 
 
-def _name(request: dict[str, Any]) -> Name:
-    workflow = request["workflow"]
-    version = workflow.get("version")
-    return workflow["namespace"], workflow["name"], None if version == "latest" else version
-
-
-def _version(request: dict[str, Any], pointer: str) -> CachedVersion:
-    """Return the version to run. Raises `Problem` 404, also for another caller's namespace."""
-    name = _name(request)
-    allowed = caller().scope.has(name[0])
-    version = state().catalog.find(name) if allowed else None
-    if version is None:
-        parts = [part for part in name if part]
-        message = missing_message(state().services.database, allowed, *parts)
-        errors = [{"pointer": f"{pointer}/workflow", "message": message}]
-        raise Problem(problem_types.NOT_FOUND, message, errors)
-    return version
-
-
-def _checked(request: dict[str, Any], pointer: str) -> CheckedStart:
-    version, input = _version(request, pointer), request.get("input")
-    errors = version.errors(input, evaluation().evaluate)
-    if errors:
-        placed = [error | {"pointer": f"{pointer}/input{error['pointer']}"} for error in errors]
-        raise Problem(problem_types.INVALID_INPUT, errors[0]["message"], placed)
-    labels, due = request.get("labels"), request.get("start_at")
-    new = NewStart(
-        id=new_id(),
-        workflow_id=version.id,
-        newest=_name(request)[2] is None,
-        input=None if input is None else _bounded(input, pointer),
-        business_id=request.get("business_id"),
-        labels=json_codec.dumps(labels) if labels else None,
-        start_at=moment_at(f"{pointer}/start_at", due) if due else None,
+def _check() -> StartCheck:
+    services = state().services
+    return StartCheck(
+        services.database,
+        state().catalog,
+        services.settings,
+        caller().scope.has,
+        evaluation().evaluate,
     )
-    return CheckedStart(new, version, pointer)
 
 
-def _bounded(input: Json, pointer: str) -> str:
-    text = json_codec.encode(input)
-    bound = state().services.settings.max_payload
-    if len(text) > bound:
-        raise too_large(bound, f"the input{' at ' + pointer if pointer else ''}")
-    return text.decode()
+_PROBLEMS = {
+    RefusalKind.MALFORMED: problem_types.MALFORMED_JSON,
+    RefusalKind.INVALID: problem_types.INVALID,
+    RefusalKind.NOT_FOUND: problem_types.NOT_FOUND,
+    RefusalKind.INVALID_INPUT: problem_types.INVALID_INPUT,
+    RefusalKind.TOO_LARGE: problem_types.TOO_LARGE,
+    RefusalKind.BUSINESS_ID: problem_types.BUSINESS_ID,
+    RefusalKind.INTERNAL: problem_types.INTERNAL,
+}
+
+
+def problem_of(refusal: RefusedStart, located: bool = False) -> Problem:
+    """Return the problem of a refused start. `located`: a header names the instance that has the
+    business id."""
+    headers = {}
+    if located and refusal.errors and "instance" in refusal.errors[0]:
+        headers = {"Location": f"/v1/instances/{refusal.errors[0]['instance']}"}
+    return Problem(_PROBLEMS[refusal.kind], refusal.message, refusal.errors, headers)
 
 
 def _answer(checked: list[CheckedStart], at: datetime, many: bool) -> RecordedAnswer:

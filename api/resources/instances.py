@@ -13,7 +13,7 @@ from api.http.app_state import caller, key_check, scope, state
 from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, respond
-from api.resources import instance_start, instance_summaries, serializers
+from api.resources import instance_start, instance_summaries, serializers, submitted_start
 from api.schemas.instances import (
     STARTED,
     CountsQuerySchema,
@@ -27,7 +27,6 @@ from api.schemas.instances import (
 from orchestrator.database.instances import (
     instance_facets,
     instance_lists,
-    instance_queries,
     step_queries,
 )
 from orchestrator.database.instances.command_queries import Target
@@ -182,10 +181,7 @@ def _wait_until_final(id: str, seconds: float) -> None:
 
 def find(id: str) -> InstanceWithPayloads:
     """Return the instance with an id from the path. Raises `Problem` 400, 404, 422."""
-    found = instance_queries.get(state().services.database, identified(id), scope())
-    if found is None:
-        raise Problem(problem_types.NOT_FOUND, f"there is no instance {id}")
-    return found
+    return submitted_start.find(identified(id))
 
 
 def identified(id: str) -> str:

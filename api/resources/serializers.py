@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from api.http.resource_blueprint import raw
-from api.shared.workflow_cache import CachedVersion
 from orchestrator import json_codec
 from orchestrator.core.attempts import idempotency_key
 from orchestrator.database.instances.instance_queries import (
@@ -17,6 +16,7 @@ from orchestrator.database.instances.instance_queries import (
 )
 from orchestrator.database.instances.step_queries import AttemptRow, Skip, StepRow, Waiting
 from orchestrator.error_handler.loss_reasons import loss_reason
+from orchestrator.start_requests.workflow_versions import CachedVersion
 
 
 def summary_json(row: Summary) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from api.schemas.workflows import (
     WorkflowsQuerySchema,
     WorkflowsSchema,
 )
-from api.shared.workflow_cache import missing_message
 from orchestrator import clock
 from orchestrator.database.access import audit_queries
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import Version
 from orchestrator.scheduler.schedules import schedule_deployment
+from orchestrator.start_requests.workflow_versions import missing_message
 
 YAML = "application/yaml"
 _TEXT = {"type": "string"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from api.schemas.timestamps import in_utc
+from orchestrator.timestamps import in_utc
 
 #: Excludes control, zero-width and direction-changing characters, which people cannot see.
 PRINTABLE = (

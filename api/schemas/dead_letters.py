@@ -10,7 +10,7 @@ from api.schemas.steps import StepSchema
 
 
 class DeadLetterSchema(Schema):
-    """A compensation or step that failed for good and waits for a person."""
+    """A compensation, step or start that failed for good and waits for a person."""
 
     id = uuid(required=True)
     created_at = time(required=True)
@@ -27,15 +27,23 @@ class DeadLetterSchema(Schema):
     )
     reason = fields.String(
         required=True,
-        validate=validate.OneOf(("compensation", "lost", "undecided")),
+        validate=validate.OneOf(("compensation", "lost", "undecided", "start")),
         metadata={
             "description": "`compensation`: a failed compensation;"
-            " `lost`: a step with as many lost attempts as `maxStarts` allows"
+            " `lost`: a step with as many lost attempts as `maxStarts` allows;"
+            " `undecided`: a transition that cannot be decided;"
+            " `start`: a refused start from another application's transaction. It has no instance:"
+            " `instance` is the id that the application was given, `step` is 0"
         },
     )
     error = fields.Raw(required=True)
     resolved_at = time(required=True, allow_none=True)
     resolution = fields.Raw(required=True)
+    request = fields.Raw(
+        metadata={
+            "description": "only of a single one: the request of a refused start, null of others"
+        }
+    )
 
 
 class DeadLettersSchema(Schema):

@@ -135,6 +135,11 @@ LEASES_EXPIRED = Metric(
     "orchestrator_leases_expired", "Attempts whose worker sent no heartbeat for one lease."
 )
 SCHEDULES_FIRED = Metric("orchestrator_schedules_fired", "Schedules that fired.")
+STARTS_MOVED = Metric(
+    "orchestrator_outbox_moved",
+    "Submitted starts that left the outbox, by outcome: started or refused.",
+    ("outcome",),
+)
 JOB_SECONDS = Metric(
     "orchestrator_maintenance_job_duration_seconds",
     "One run of a beat's maintenance job.",

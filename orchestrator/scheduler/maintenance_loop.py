@@ -1,4 +1,5 @@
-"""The rounds of a beat: timers, schedules, lost attempts, lost messages, overdue stimuli, purges.
+"""The rounds of a beat: timers, schedules, submitted starts, lost attempts, lost messages, overdue
+stimuli, purges.
 
 Any number of beats run all jobs at once; row locks give each row to one of them. A job that fails
 does not stop the others.
@@ -58,8 +59,8 @@ class MaintenanceJob:
 
 
 class MaintenanceLoop:
-    """Fires timers and schedules and runs the maintenance jobs, those of other components (`more`)
-    too."""
+    """Fires timers and schedules, moves submitted starts out of the outbox and runs the maintenance
+    jobs, those of other components (`more`) too."""
 
     def __init__(
         self,
@@ -141,11 +142,12 @@ class MaintenanceLoop:
         return [job for job in due if job.runs_when_idle]
 
     def _fire(self) -> bool:
-        """Fire timers and schedules. Return whether there are more to fire."""
+        """Fire timers and schedules, move submitted starts. Return whether there are more."""
         self._due = 0.0  # until `_find_next_due` has queried it
         timers = self._run_guarded("timers", self._fire_timers)
         schedules = self._run_guarded("schedules", self._fire_schedules)
-        return bool(timers or schedules)
+        starts = self._run_guarded("starts", self._move_starts)
+        return bool(timers or schedules or starts)
 
     def _find_next_due(self) -> None:
         """Query when the next timer or schedule is due."""
@@ -192,6 +194,14 @@ class MaintenanceLoop:
             if not fired.schedules:
                 return False
             self._continue.due = min(self._continue.due, self._monotonic() + BUSY_INTERVAL)
+        return True
+
+    def _move_starts(self) -> bool:
+        for _ in range(MAX_BATCHES):
+            moved = self._store.move_starts()
+            self._dispatcher.hint(*moved.instances)
+            if not moved.count:
+                return False
         return True
 
     def _continue_schedules(self) -> float:

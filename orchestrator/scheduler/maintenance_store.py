@@ -11,6 +11,7 @@ from typing import Protocol
 
 from orchestrator.database.access import idempotency_queries
 from orchestrator.database.connection.database import Database
+from orchestrator.database.instances import outbox_queries
 from orchestrator.database.schedules import (
     firing_queries,
     idle_check,
@@ -32,6 +33,7 @@ from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.schedules import due_schedules
 from orchestrator.scheduler.schedules.due_schedules import FiredSchedules
+from orchestrator.start_requests.outbox_mover import MovedStarts, OutboxMover
 
 #: Largest number of firings kept per schedule.
 MAX_FIRINGS = 100_000
@@ -48,6 +50,9 @@ class MaintenanceStore(Protocol):
 
     def fire_schedules(self) -> FiredSchedules:
         """Fire a batch of due schedules."""
+
+    def move_starts(self) -> MovedStarts:
+        """Move a batch of starts that were submitted in other applications' transactions."""
 
     def continue_schedules(self) -> FiredSchedules:
         """Continue a batch of schedules whose instance has ended."""
@@ -93,9 +98,15 @@ class MaintenanceStore(Protocol):
 class PostgresMaintenanceStore:
     """The `MaintenanceStore` in Postgres."""
 
-    def __init__(self, database: Database, meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        meter: Meter | None = None,
+        outbox: OutboxMover | None = None,
+    ) -> None:
         self._database = database
         self._meter = meter or Meter()
+        self._outbox = outbox
 
     def fire_timers(self) -> Sequence[str]:
         fired = timer_queries.fire(self._database)
@@ -107,6 +118,14 @@ class PostgresMaintenanceStore:
         fired = due_schedules.fire(self._database)
         self._meter.count(metrics.SCHEDULES_FIRED, (), fired.schedules)
         return fired
+
+    def move_starts(self) -> MovedStarts:
+        if self._outbox is None:
+            return MovedStarts()
+        moved = self._outbox.move()
+        self._meter.count(metrics.STARTS_MOVED, ("started",), len(moved.instances))
+        self._meter.count(metrics.STARTS_MOVED, ("refused",), moved.refused)
+        return moved
 
     def continue_schedules(self) -> FiredSchedules:
         return due_schedules.continue_schedules(self._database)
@@ -147,4 +166,5 @@ class PostgresMaintenanceStore:
     def purge(self, firings: timedelta, answers: timedelta) -> bool:
         deleted = firing_queries.purge(self._database, firings, MAX_FIRINGS, PURGE_BATCH)
         answers_deleted = idempotency_queries.purge(self._database, answers, PURGE_BATCH)
+        outbox_queries.purge(self._database, firings.days)
         return max(deleted, answers_deleted) >= PURGE_BATCH

@@ -128,7 +128,9 @@ def test_each_released_schema_becomes_the_new_one(
         pytest.skip(f"no schema has been released yet: {RELEASED.name} has no dump")
     new = definitions(database_url)
     for dump in dumps:
-        execute(empty_database_url, "drop schema if exists orchestrator cascade")
+        execute(
+            empty_database_url, "drop schema if exists orchestrator, orchestrator_outbox cascade"
+        )
         load(empty_database_url, dump.read_text())
         upgrade.upgrade(empty_database_url)
         assert definitions(empty_database_url) == new, dump.stem
@@ -139,7 +141,7 @@ def test_a_dump_is_a_whole_schema(database_url: str, empty_database_url: str) ->
     made = subprocess.run(
         [
             str(postgres_bin(None) / "pg_dump"),
-            *("--no-owner", "--schema-only", "--schema", "orchestrator", database_url),
+            *("--no-owner", "--schema-only", "--schema", "orchestrator*", database_url),
         ],
         capture_output=True,
         text=True,

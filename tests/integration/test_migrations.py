@@ -11,7 +11,7 @@ from orchestrator.database.connection.database import Database
 from orchestrator.database.connection.postgres_url import for_sqlalchemy
 from orchestrator.database.schema import upgrade
 from orchestrator.database.schema.tables import metadata
-from orchestrator.message_names import SCHEMA
+from orchestrator.message_names import OUTBOX_SCHEMA, SCHEMA
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
@@ -26,7 +26,9 @@ def test_models_and_migrations_agree(database_url: str) -> None:
             connection,
             opts={
                 "include_schemas": True,
-                "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+                "include_name": lambda name, kind, _: (
+                    kind != "schema" or name in (SCHEMA, OUTBOX_SCHEMA)
+                ),
                 "include_object": lambda _o, name, kind, _r, _c: name != "schema_version",
                 "compare_type": True,
             },

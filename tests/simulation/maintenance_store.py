@@ -12,6 +12,7 @@ from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers.unclaimed_attempts import WINDOW, PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
 from orchestrator.scheduler.schedules.due_schedules import FiredSchedules
+from orchestrator.start_requests.outbox_mover import MovedStarts
 from tests.simulation.broker import QUEUES
 from tests.simulation.database import SimDatabase, stamped
 from tests.simulation.rows import CLAIMED, READY, AttemptRow, WorkerRow
@@ -50,6 +51,9 @@ class SimMaintenanceStore:
 
     def fire_schedules(self) -> FiredSchedules:
         return FiredSchedules(0, [])
+
+    def move_starts(self) -> MovedStarts:
+        return MovedStarts()
 
     def continue_schedules(self) -> FiredSchedules:
         return FiredSchedules(0, [])

@@ -130,6 +130,7 @@ class Api:
         filled = [name for name, rows in self.content().items() if rows and name != VERSION]
         if filled:
             self.all("; ".join(f"delete from orchestrator.{name}" for name in filled))
+        self.all("delete from orchestrator_outbox.starts; delete from orchestrator_outbox.logins")
 
     def content(self) -> dict[str, int]:
         """How many rows each table has: to see that nothing changed."""

@@ -14,9 +14,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "data_model.md"
 
 HEAD = """# Data model
 
-All tables live in the Postgres schema `orchestrator`. Payloads are `json`, never `jsonb`, which
-reorders keys and refuses `\\u0000`. Hot tables carry no foreign keys; tests audit them instead.
-Ids are UUIDs of version 7. This page is written from `orchestrator/database/schema/tables.py` by
+All tables live in the Postgres schema `orchestrator`; `logins` and `starts` in
+`orchestrator_outbox`. Payloads are `json`, never `jsonb`, which reorders keys and refuses
+`\\u0000`. Hot tables carry no foreign keys; tests audit them instead. Ids are UUIDs of version 7.
+This page is written from `orchestrator/database/schema/tables.py` by
 `python -m tests.support.data_model`; tests hold it and the migrations to the tables.
 """
 

@@ -18,9 +18,11 @@ def definitions(url: str) -> dict[str, str]:
     """Each function's definition and comment, by its signature."""
     database = Database(url, size=1)
     rows = database.all(
-        "select proname || '(' || pg_get_function_identity_arguments(oid) || ')',"
-        " pg_get_functiondef(oid) || coalesce(obj_description(oid, 'pg_proc'), '')"
-        " from pg_proc where pronamespace = 'orchestrator'::regnamespace"
+        "select case nspname when 'orchestrator' then '' else nspname || '.' end || proname"
+        " || '(' || pg_get_function_identity_arguments(p.oid) || ')',"
+        " pg_get_functiondef(p.oid) || coalesce(obj_description(p.oid, 'pg_proc'), '')"
+        " from pg_proc p join pg_namespace n on n.oid = pronamespace"
+        " where nspname in ('orchestrator', 'orchestrator_outbox')"
     )
     database.close()
     return dict(rows)
@@ -32,7 +34,8 @@ def careless(url: str) -> dict[str, str]:
     rows = database.all(
         "select proname, case when pronargdefaults > 0 then 'a defaulted parameter'"
         "  else 'no set enable_seqscan = off' end"
-        " from pg_proc where pronamespace = 'orchestrator'::regnamespace and (pronargdefaults > 0"
+        " from pg_proc where pronamespace = any(array['orchestrator', 'orchestrator_outbox']"
+        "::regnamespace[]) and (pronargdefaults > 0"
         "  or not coalesce('enable_seqscan=off' = any(proconfig), false))"
     )
     database.close()

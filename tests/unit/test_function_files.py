@@ -11,6 +11,7 @@ from orchestrator.database.schema import upgrade
 from orchestrator.database.schema.function_installer import (
     FOLDER,
     digest,
+    qualified,
     read_functions,
 )
 from orchestrator.errors import ConfigurationError
@@ -55,7 +56,7 @@ def test_a_name_has_one_file(tmp_path: Path):
 @pytest.mark.parametrize("name", read_functions())
 def test_a_file_makes_the_function_of_its_name(name: str):
     made = re.findall(r"^create .*?(?=\()", read_functions()[name], re.MULTILINE)
-    assert made == [f"create or replace function orchestrator.{name}"]
+    assert made == [f"create or replace function {qualified(name)}"]
 
 
 def test_there_are_functions():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator import message_names
 from orchestrator.database.connection.driver_errors import FUNCTION_CODES
-from orchestrator.database.schema.function_installer import read_functions
+from orchestrator.database.schema.function_installer import qualified, read_functions
 from orchestrator.database.schema.tables import metadata
 from tests.support.schema_functions import IN_MIGRATIONS
 
@@ -33,7 +33,7 @@ def test_the_messages():
 
 def test_the_functions_of_postgres():
     names = {*read_functions(), *IN_MIGRATIONS}
-    assert told(r"orchestrator\.\w+") == {f"orchestrator.{name}" for name in names}
+    assert told(r"orchestrator(?:_outbox)?\.\w+") == {qualified(name) for name in names}
 
 
 def test_the_sqlstates():

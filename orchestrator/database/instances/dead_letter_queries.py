@@ -1,7 +1,8 @@
 """Dead letters: work that failed for good and waits for a person.
 
-``reason`` is ``compensation``, a compensation that failed for good, or ``lost``, a step whose
-attempts were lost as often as allowed.
+``reason`` is ``compensation``, a compensation that failed for good; ``lost``, a step whose attempts
+were lost as often as allowed; ``undecided``, a transition that can't be decided; or ``start``, a
+refused start from another application's transaction, which has no instance.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from orchestrator.database.access.audit_queries import AuditEntry
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import member
 from orchestrator.database.connection.session import Session
-from orchestrator.database.instances import command_queries
+from orchestrator.database.instances import command_queries, outbox_queries
 from orchestrator.database.keyset_pages import (
     Condition,
     IndexLevel,
@@ -129,6 +130,8 @@ def act_on(
     `dead_letter` is a row of `listed`. False where it was closed already, or where there is a
     `refusal_reason`.
     """
+    if dead_letter[5] == outbox_queries.REFUSED_START:
+        return decide_start(transaction, dead_letter, action, by, reason, address)
     if refusal_reason(transaction, dead_letter, action) or not _resolve(
         transaction, dead_letter, action, by, reason
     ):
@@ -136,6 +139,24 @@ def act_on(
     command = command_of(dead_letter, action, by, reason)
     if command is not None:
         command_queries.put(transaction, dead_letter[3], command)
+    _audit(transaction, dead_letter, action, by, reason, address)
+    return True
+
+
+def decide_start(
+    transaction: Transaction,
+    dead_letter: Sequence[Any],
+    action: str,
+    by: str,
+    reason: str | None,
+    address: str | None,
+) -> bool:
+    """Apply a decision about a refused start: ``retry`` submits it again under the same id. False
+    where it was closed already."""
+    if not _resolve(transaction, dead_letter, action, by, reason):
+        return False
+    if action == "retry":
+        outbox_queries.submit_again(transaction, dead_letter[1])
     _audit(transaction, dead_letter, action, by, reason, address)
     return True
 

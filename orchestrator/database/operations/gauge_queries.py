@@ -117,6 +117,17 @@ _QUERIES: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] =
     ),
     (
         """
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)
+        from (select created_at from orchestrator_outbox.starts order by id limit 10000) s
+        """,
+        (),
+        (
+            ("orchestrator_outbox_depth", "Submitted starts that wait to be started."),
+            ("orchestrator_outbox_oldest_seconds", "Age of the oldest of them."),
+        ),
+    ),
+    (
+        """
         select namespace, reason, count(*)
         from orchestrator.dead_letters
         where resolved_at is null

@@ -1,4 +1,5 @@
-"""Install the Postgres functions: one ``.sql`` file each in ``functions``, after the tables.
+"""Install the Postgres functions: one ``.sql`` file each in ``functions``, after the tables; those
+of the outbox's schema in ``functions/orchestrator_outbox``.
 
 A released function keeps its name, parameters and return type: a change of these is a new name.
 The old file moves to ``functions/previous`` for one release, whose schema the release before still
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.message_names import SCHEMA
+from orchestrator.message_names import OUTBOX_SCHEMA, SCHEMA
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -26,14 +27,14 @@ FOLDER = Path(__file__).parent / "functions"
 INSTALLED = "installed by the upgrade"
 
 _ABANDONED = """
-select p.oid::regprocedure::text from pg_proc p
- where p.pronamespace = cast(%(schema)s as regnamespace) and p.proname <> all(%(names)s)
+select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+ where n.nspname = any(%(schemas)s) and n.nspname || '.' || p.proname <> all(%(names)s)
    and obj_description(p.oid, 'pg_proc') = %(comment)s
 """
 _OVERLOADED = """
-select p.proname from pg_proc p
- where p.pronamespace = cast(%(schema)s as regnamespace) and p.proname = any(%(names)s)
- group by p.proname having count(*) > 1
+select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+ where n.nspname || '.' || p.proname = any(%(names)s)
+ group by n.nspname, p.proname having count(*) > 1
 """
 
 
@@ -42,7 +43,8 @@ class SignatureChanged(ConfigurationError):
 
 
 def read_functions(folder: Path = FOLDER) -> Mapping[str, str]:
-    """Return the SQL of each function by its name, those in ``previous`` first.
+    """Return the SQL of each function by its name, those in ``previous`` first. The names of the
+    outbox's functions begin with their schema.
 
     Raises:
         ConfigurationError: a name has a file in both folders.
@@ -52,7 +54,14 @@ def read_functions(folder: Path = FOLDER) -> Mapping[str, str]:
         if file.stem in found:
             raise ConfigurationError(f"the function {file.stem} has two files")
         found[file.stem] = file.read_text(encoding="utf-8")
+    for file in sorted((folder / OUTBOX_SCHEMA).glob("*.sql")):
+        found[f"{OUTBOX_SCHEMA}.{file.stem}"] = file.read_text(encoding="utf-8")
     return found
+
+
+def qualified(name: str) -> str:
+    """Return a name of `read_functions` with its schema."""
+    return name if "." in name else f"{SCHEMA}.{name}"
 
 
 @lru_cache
@@ -70,7 +79,11 @@ def install_functions(connection: sa.Connection, folder: Path = FOLDER) -> None:
         SignatureChanged: an overload would make calls ambiguous for the other release.
     """
     functions = read_functions(folder)
-    about = {"schema": SCHEMA, "names": list(functions), "comment": INSTALLED}
+    about = {
+        "schemas": [SCHEMA, OUTBOX_SCHEMA],
+        "names": [qualified(name) for name in functions],
+        "comment": INSTALLED,
+    }
     for (signature,) in connection.exec_driver_sql(_ABANDONED, about).all():
         connection.exec_driver_sql(f"drop function {signature}")
     for sql in functions.values():
@@ -82,4 +95,4 @@ def install_functions(connection: sa.Connection, folder: Path = FOLDER) -> None:
             " a changed function needs a new name"
         )
     for name in functions:
-        connection.exec_driver_sql(f"comment on function {SCHEMA}.{name} is '{INSTALLED}'")
+        connection.exec_driver_sql(f"comment on function {qualified(name)} is '{INSTALLED}'")

@@ -1,4 +1,5 @@
-r"""Every table of the product, in the Postgres schema ``orchestrator``.
+r"""Every table of the product, in the Postgres schema ``orchestrator``; those of the outbox in a
+schema of their own, because other applications have access to its function.
 
 Payloads are ``json``, never ``jsonb``, which reorders keys and refuses ``\u0000``. Hot
 tables carry no foreign keys (each would lock a parent's row at every insert); the audit
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
-from orchestrator.message_names import SCHEMA
+from orchestrator.message_names import OUTBOX_SCHEMA, SCHEMA
 
 metadata = MetaData(
     schema=SCHEMA,
@@ -651,6 +652,10 @@ dead_letters = Table(
     _now(),
     Column("resolved_at", Time),
     Column("resolution", JSON),
+    #: Of a refused start from a transaction (`reason` is `start`): the request, and the login that
+    #: submitted it. Its `instance_id` is the id that the login was given, its `step` 0.
+    Column("request", JSON),
+    Column("login", Text),
     Index("dead_letters_list_ix", "namespace", "created_at", "id"),
     Index(
         "dead_letters_open_ix",
@@ -660,6 +665,36 @@ dead_letters = Table(
         postgresql_where=text("resolved_at is null"),
     ),
     Index("dead_letters_instance_ix", "instance_id", "step"),
+)
+
+#: The namespace of each database login that may start workflows in its own transactions.
+outbox_logins = Table(
+    "logins",
+    metadata,
+    Column("login", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    #: The most rows of the namespace that may stand in `starts`.
+    Column("max_rows", Integer, nullable=False, server_default=text("100000")),
+    _now(),
+    schema=OUTBOX_SCHEMA,
+)
+
+#: Starts that were submitted in the transactions of other applications and are not started yet.
+#: A beat deletes each row in the transaction that starts its instance or makes a dead letter of it.
+outbox_starts = Table(
+    "starts",
+    metadata,
+    #: The id of the instance-to-be.
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("login", Text, nullable=False),
+    #: The body of `POST /v1/instances`, unchecked.
+    Column("request", JSON, nullable=False),
+    #: The number of the newest event at that time: the instance hears later ones.
+    Column("heard_from", BigInteger, nullable=False),
+    _now(),
+    Index("starts_namespace_ix", "namespace", "id"),
+    schema=OUTBOX_SCHEMA,
 )
 
 #: Recorded answers of requests with an idempotency key.

@@ -21,7 +21,7 @@ from orchestrator.database.connection.postgres_url import for_sqlalchemy
 from orchestrator.database.schema import function_installer
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable, OrchestratorError
 from orchestrator.log import get_logger
-from orchestrator.message_names import SCHEMA
+from orchestrator.message_names import OUTBOX_SCHEMA, SCHEMA
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -149,7 +149,7 @@ _COMMENT = f"select obj_description('{SCHEMA}.schema_version'::regclass)"
 _FOUND = f"select version_num, ({_COMMENT}) from {SCHEMA}.schema_version"
 _DEVELOPMENT_DATA = (
     "the database holds development data of {} from before the first release: start with --fresh"
-    f" (`orchestrator dev --fresh`), or drop the schema {SCHEMA!r} and run"
+    f" (`orchestrator dev --fresh`), or drop the schemas {SCHEMA!r} and {OUTBOX_SCHEMA!r} and run"
     " `orchestrator db upgrade`"
 )
 

@@ -75,7 +75,7 @@ class Scheduler(celery.beat.Scheduler):
         self._presence = Presence(database, "beat", url_of(app))
         self._maintenance = MaintenanceLoop(
             settings,
-            PostgresMaintenanceStore(database, meter),
+            PostgresMaintenanceStore(database, meter, self._services.outbox),
             self._services.state,
             more=self._extra_jobs(settings),
         )

@@ -464,6 +464,8 @@ create table orchestrator.dead_letters (
   created_at timestamptz not null default clock_timestamp(),
   resolved_at timestamptz,
   resolution json,
+  request json,
+  login text,
   constraint dead_letters_pk primary key (id)
 );
 create index dead_letters_instance_ix
@@ -694,3 +696,26 @@ create index celery_beat_firings_created_at_ix
 create index celery_beat_firings_unsent_ix
   on orchestrator.celery_beat_firings (tried_at)
   where sent_at is null;
+
+-- Other applications use this schema through one function; no right on its tables is granted.
+create schema orchestrator_outbox;
+
+create table orchestrator_outbox.logins (
+  login text not null,
+  namespace text not null,
+  max_rows integer not null default 100000,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint logins_pk primary key (login)
+);
+
+create table orchestrator_outbox.starts (
+  id uuid not null,
+  namespace text not null,
+  login text not null,
+  request json not null,
+  heard_from bigint not null,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint starts_pk primary key (id)
+);
+create index starts_namespace_ix
+  on orchestrator_outbox.starts (namespace, id);

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from orchestrator import json_codec
 from orchestrator.core.model import Json
-from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.session import Session
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.document.message_text import nearest_word, suggestion
 from orchestrator.expressions import Evaluate, ExpressionError
@@ -54,7 +54,7 @@ class CachedVersion:
 Name = tuple[str, str, str | None]
 
 
-def missing_message(database: Database, allowed: bool, *parts: str) -> str:
+def missing_message(session: Session, allowed: bool, *parts: str) -> str:
     """Return that there is no workflow with this namespace, name and version, and a similar one.
 
     If the caller may not see the namespace (not `allowed`), no similar workflow is named.
@@ -62,26 +62,25 @@ def missing_message(database: Database, allowed: bool, *parts: str) -> str:
     message = f"there is no workflow {'/'.join(part[:100] for part in parts)}"
     if not allowed:
         return message
-    names = workflow_queries.names(database, parts[0])
+    names = workflow_queries.names(session, parts[0])
     if parts[1] not in names:
         return message + suggestion(nearest_word(parts[1], names))
-    newest = workflow_queries.get(database, parts[0], parts[1], None)
+    newest = workflow_queries.get(session, parts[0], parts[1], None)
     return f"{message}; its newest version is {newest.version}" if newest else message
 
 
 class Catalog:
     """The cached versions of one process, by namespace, name and version (None: the newest)."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._cached: dict[Name, CachedVersion] = {}
         self._lock = threading.Lock()
 
-    def find(self, name: Name) -> CachedVersion | None:
+    def find(self, session: Session, name: Name) -> CachedVersion | None:
         """Return a version from the cache or the database, or None if there is none."""
         cached = self._cached.get(name)
         if cached is None:
-            row = workflow_queries.get(self._database, *name)
+            row = workflow_queries.get(session, *name)
             if row is None:
                 return None
             document = json_codec.loads(row.document or "{}")
