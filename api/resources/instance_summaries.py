@@ -133,6 +133,7 @@ def _error_json(found: Standing) -> dict[str, Any] | None:
         "title": found.error_title,
         "status": int(status) if status and status.isdecimal() else None,
         "detail": found.error_detail,
+        "instance": found.error_instance,
     }
 
 

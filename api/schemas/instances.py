@@ -181,6 +181,11 @@ class ShortErrorSchema(Schema):
     title = fields.String(required=True, allow_none=True)
     status = fields.Integer(required=True, allow_none=True)
     detail = fields.String(required=True, allow_none=True)
+    instance = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "reference of the task that raised it"},
+    )
 
 
 class ListedInstanceSchema(InstanceSummarySchema):

@@ -63,9 +63,24 @@ export const facets = (filters: Filters) =>
       const path = `/v1/instances/counts${queryString({ ...filters, facets: FACETS })}`
       return (await send<Counts>('GET', path)).data
     },
-    // The list changes twice a second; its facets need not.
+    // The list changes twice a second; its facets need not (see live/feed).
     staleTime: 4000,
+    refetchInterval: 10_000,
     placeholderData: keepPreviousData,
+  })
+
+/** How many instances need a person. It is asked for seldom: every page shows it. */
+export const needed = (namespace: string) =>
+  queryOptions({
+    queryKey: ['needed', namespace],
+    queryFn: async () => {
+      const attention = 'dead_letter,outcome_unknown,held'
+      const query = queryString({ attention, namespace })
+      return (await send<Counts>('GET', `/v1/instances/counts${query}`)).data
+    },
+    enabled: __API__.attention,
+    staleTime: 10_000,
+    refetchInterval: 15_000,
   })
 
 export const me = queryOptions({
@@ -219,6 +234,19 @@ export const workflowVersion = (namespace: string, name: string, version: string
           params: { path: { namespace, name, version } },
         }),
       ),
+    staleTime: FOREVER,
+  })
+
+/** A sentence for each task that was added, removed or changed between two versions. */
+export const changesOf = (namespace: string, name: string, from: string, to: string) =>
+  queryOptions({
+    queryKey: ['workflow', namespace, name, 'diff', from, to],
+    queryFn: async () =>
+      data<{ changes: string[] }>(
+        await client.GET('/v1/workflows/{namespace}/{name}/diff', {
+          params: { path: { namespace, name }, query: { from, to } },
+        }),
+      ).changes,
     staleTime: FOREVER,
   })
 

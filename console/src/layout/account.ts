@@ -17,6 +17,8 @@ export type Spent = (typeof SPENT)[number]
 export type Account = Record<Spent, number>
 
 interface AccountedStep extends TimedStep {
+  id: number
+  parent: number
   kind: string
   compensates: number | null
 }
@@ -32,7 +34,9 @@ const KIND: Partial<Record<Bar['kind'], Spent>> = {
   wait: 'waiting',
 }
 
-const WAITS = new Set(['listen', 'wait'])
+const WAITS = new Set(['listen', 'wait', 'run'])
+/** A pause of a `try` that is shorter, in ms, is no backoff: its next turn was begun at once. */
+const AT_ONCE = 50
 
 /** Return the time spent in each way, in ms, summed over all steps (branches count each). */
 export function account(steps: AccountedStep[], now: number): Account {
@@ -44,7 +48,23 @@ export function account(steps: AccountedStep[], now: number): Account {
       if (kind) sums[kind] += length
     }
   }
+  for (const [from, to] of pauses(steps, now)) sums.backoff += to - from
   return sums
+}
+
+/** The pauses of every `try` between a turn that faulted and the next one, or now. */
+function pauses(steps: AccountedStep[], now: number): [number, number][] {
+  const turns = new Map<number, AccountedStep[]>()
+  for (const step of steps) if (step.kind === 'try') turns.set(step.id, [])
+  for (const step of steps) turns.get(step.parent)?.push(step)
+  return steps.flatMap((step) =>
+    (turns.get(step.id) ?? []).flatMap((turn, at, all): [number, number][] => {
+      if (turn.status !== 'faulted' || !turn.ended_at) return []
+      const [from, next] = [micros(turn.ended_at), all[at + 1]?.started_at]
+      const to = next ? micros(next) : step.ended_at ? from : now
+      return to - from > AT_ONCE ? [[from, to]] : []
+    }),
+  )
 }
 
 function spent(step: AccountedStep, bar: Bar): Spent | undefined {

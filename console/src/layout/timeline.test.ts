@@ -161,12 +161,18 @@ it('a strip shows the worst status of each cell', () => {
 it('the account adds up what the attempts did', () => {
   const lost = attempt({ state: 'lost' })
   const next = attempt({ number: 2, created_at: at(5), claimed_at: at(6), ended_at: at(8) })
+  const of = { id: 1, parent: 0 }
   const spent = account(
     [
-      { ...step({ attempts: [lost, next] }), kind: 'call', compensates: null },
-      { ...step({ started_at: at(8), ended_at: at(12) }), kind: 'listen', compensates: null },
-      { ...step({ started_at: at(0), ended_at: at(12) }), kind: 'do', compensates: null },
-      { ...step({ attempts: [attempt({})] }), kind: 'call', compensates: 1 },
+      { ...of, ...step({ attempts: [lost, next] }), kind: 'call', compensates: null },
+      {
+        ...of,
+        ...step({ started_at: at(8), ended_at: at(12) }),
+        kind: 'listen',
+        compensates: null,
+      },
+      { ...of, ...step({ started_at: at(0), ended_at: at(12) }), kind: 'do', compensates: null },
+      { ...of, ...step({ attempts: [attempt({})] }), kind: 'call', compensates: 1 },
     ],
     0,
   )
@@ -179,4 +185,26 @@ it('the account adds up what the attempts did', () => {
     suspended: 0,
     undoing: 2000,
   })
+})
+
+it('counts the pauses of a try, of one that goes on until now', () => {
+  const block = { ...step({ status: 'waiting', ended_at: null }), id: 1, parent: 0 }
+  const turn = (id: number, from: number, to: number) => ({
+    ...step({ status: 'faulted', started_at: at(from), ended_at: at(to) }),
+    ...{ id, parent: 1, kind: 'call', compensates: null },
+    attempts: [attempt({ created_at: at(from), claimed_at: at(from), ended_at: at(to) })],
+  })
+  const run = { ...step({ started_at: at(0), ended_at: null }), id: 9, parent: 0 }
+  const spent = account(
+    [
+      { ...block, kind: 'try', compensates: null },
+      turn(2, 0, 1),
+      turn(3, 4, 5),
+      { ...run, kind: 'run', compensates: null },
+    ],
+    10_000,
+  )
+  expect(spent.backoff).toBe(8000)
+  expect(spent.running).toBe(2000)
+  expect(spent.waiting).toBe(10_000)
 })

@@ -15,10 +15,16 @@ export type Mode = 'connecting' | 'live' | 'polling'
 
 const EVERY = 500
 const POLL = 5000
+/** Counts by everything that one can filter by cost the server more, and change slowly, in ms. */
+const SLOW = 4000
 /** How long polling lasts until the stream is tried again, in ms. */
 const RETRY = 60_000
 
-type Message = { kind: 'changes'; instances: string[] | null } | { kind: 'mode'; mode: Mode }
+type Message =
+  | { kind: 'changes'; instances: string[] | null }
+  | { kind: 'mode'; mode: Mode }
+  /** A tab that was opened later asks in which mode the stream is. */
+  | { kind: 'ask' }
 
 let mode: Mode = 'connecting'
 const listeners = new Set<() => void>()
@@ -53,9 +59,12 @@ export function startFeed(queries: QueryClient): void {
     channel?.postMessage(message)
     take(message)
   }
+  let leads = false
   const take = (message: Message) => {
     if (message.kind === 'mode') setMode(message.mode)
-    else gathered.add(message.instances)
+    else if (message.kind === 'ask') {
+      if (leads) channel?.postMessage({ kind: 'mode', mode } satisfies Message)
+    } else gathered.add(message.instances)
   }
   if (channel) channel.onmessage = (event: MessageEvent<Message>) => take(event.data)
   if (!navigator.locks) {
@@ -63,7 +72,11 @@ export function startFeed(queries: QueryClient): void {
     return
   }
   // The tab that gets the lock holds it, and the stream, until it is closed.
-  void navigator.locks.request(`orchestrator feed ${API}`, () => stream(tell))
+  void navigator.locks.request(`orchestrator feed ${API}`, () => {
+    leads = true
+    return stream(tell)
+  })
+  channel?.postMessage({ kind: 'ask' } satisfies Message)
 }
 
 /** Hold a stream open for good; where it is refused, say so and try again later. */
@@ -101,7 +114,12 @@ function once(tell: (message: Message) => void): Promise<void> {
 /** Ask anew for what is shown: the lists, and the open instance if it changed. */
 function refetch(queries: QueryClient, changes: Gathered): void {
   const { instances } = changes
-  void queries.invalidateQueries({ queryKey: ['instances'] })
+  const now = Date.now()
+  void queries.invalidateQueries({
+    predicate: ({ queryKey, state }) =>
+      queryKey[0] === 'instances' &&
+      (queryKey.at(-1) !== 'facets' || now - state.dataUpdatedAt > SLOW),
+  })
   void queries.invalidateQueries({ queryKey: ['dead-letters'] })
   void queries.invalidateQueries({
     predicate: ({ queryKey }) =>

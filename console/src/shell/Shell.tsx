@@ -3,7 +3,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { type ReactNode, useEffect, useState } from 'react'
-import { deadLetters, doctor, me, namespaces } from '../api/queries'
+import { doctor, me, namespaces, needed } from '../api/queries'
 import { CONSOLE } from '../base'
 import { useFeedMode } from '../live/feed'
 import { Icon, type IconName, Mark } from '../ui/icons'
@@ -185,9 +185,13 @@ function PlaceLink({ place }: { place: Place }) {
 }
 
 function Alarm({ place }: { place: string }) {
-  const letters = useQuery({ ...deadLetters(), enabled: place === '/needs', staleTime: 10_000 })
+  const { namespace } = usePreferences()
+  const needs = useQuery({ ...needed(namespace), enabled: place === '/needs' })
   const findings = useQuery({ ...doctor, enabled: place === '/health', refetchInterval: 30_000 })
-  const n = place === '/needs' ? letters.data?.items.length : findings.data?.findings.length
+  const n =
+    place === '/needs'
+      ? needs.data?.items.reduce((sum, each) => sum + each.count, 0)
+      : findings.data?.findings.length
   if (!n || (place !== '/needs' && place !== '/health')) return null
   return (
     <b className="count alarm">

@@ -271,6 +271,8 @@ export function Tabs<T extends string>({
   onChange: (value: T) => void
   side?: ReactNode
 }) {
+  // If none is chosen, the first one has the focus's place.
+  const reached = options.some((option) => option.value === value) ? value : options[0]?.value
   const move = (step: number) => {
     const at = options.findIndex((option) => option.value === value)
     const next = options[(at + step + options.length) % options.length]
@@ -292,7 +294,7 @@ export function Tabs<T extends string>({
             type="button"
             role="tab"
             aria-selected={option.value === value}
-            tabIndex={option.value === value ? 0 : -1}
+            tabIndex={option.value === reached ? 0 : -1}
             onClick={() => onChange(option.value)}
           >
             {option.text}

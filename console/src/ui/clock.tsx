@@ -2,7 +2,16 @@
 
 import { useSyncExternalStore } from 'react'
 import { serverNow } from '../api/serverClock'
-import { age, clock, full, micros, moment, relative, type TimeStyle } from '../words/time'
+import {
+  age,
+  clock,
+  full,
+  micros,
+  moment,
+  relative,
+  type TimeStyle,
+  withTimes,
+} from '../words/time'
 import { usePreferences } from './preferences'
 
 const listeners = new Set<() => void>()
@@ -78,4 +87,16 @@ export function Age({ since }: { since: string }) {
       {age(current - micros(since))}
     </time>
   )
+}
+
+/** How long until a time, such as `in 3 min`. */
+export function Until({ at }: { at: string }) {
+  return <Relative at={at} />
+}
+
+/** A sentence of the server; its times are told as the reader wants them. */
+export function Told({ text }: { text: string }) {
+  const { times } = usePreferences()
+  const current = useNow()
+  return withTimes(text, current, times === 'local' ? 'local' : 'utc')
 }

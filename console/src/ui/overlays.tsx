@@ -3,11 +3,13 @@
 import { Dialog as BaseDialog } from '@base-ui/react/dialog'
 import { Menu as BaseMenu } from '@base-ui/react/menu'
 import { Toast as BaseToast } from '@base-ui/react/toast'
-import { type ReactNode, useId } from 'react'
+import { type ReactNode, useId, useRef } from 'react'
 import { IconButton } from './basics'
 import { Icon, type IconName } from './icons'
 
-/** A dialog of 720 px. Ctrl+Enter confirms; Enter alone never does. */
+const FIELDS = '.content :is(input, select, textarea, [contenteditable=true])'
+
+/** A dialog of 720 px, the focus on its first field. Ctrl+Enter confirms; Enter alone never does. */
 export function Dialog({
   open,
   onClose,
@@ -29,12 +31,15 @@ export function Dialog({
   onConfirm?: () => void
   wide?: boolean
 }) {
+  const popup = useRef<HTMLDivElement>(null)
   return (
     <BaseDialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <BaseDialog.Portal>
         <BaseDialog.Backdrop className="scrim" />
         <BaseDialog.Viewport className="veil">
           <BaseDialog.Popup
+            ref={popup}
+            initialFocus={() => popup.current?.querySelector<HTMLElement>(FIELDS) ?? true}
             className={`dialog ${wide ? 'wide' : ''}`}
             onKeyDown={(event) => {
               if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {

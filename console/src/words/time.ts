@@ -110,6 +110,14 @@ export function moment(time: number, now: number, style: TimeStyle): string {
   return `${year}-${pad(month + 1)}-${pad(date)} ${at}`
 }
 
+const WRITTEN = /\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b/g
+
+/** A sentence whose times (`2026-11-30 13:23:09 UTC`) are told without what is the same today. */
+export const withTimes = (text: string, now: number, style: TimeStyle): string =>
+  text.replace(WRITTEN, (_, date: string, at: string) =>
+    moment(Date.parse(`${date}T${at}Z`), now, style),
+  )
+
 function dayNumber(time: number, style: TimeStyle): number {
   const { year, month, day } = parts(time, style)
   return Math.floor(Date.UTC(year, month, day) / DAY)

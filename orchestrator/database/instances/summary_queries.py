@@ -39,6 +39,7 @@ class Standing:
     error_title: str | None
     error_status: str | None
     error_detail: str | None
+    error_instance: str | None
     waiting: int
     deferred: int
     since: datetime | None
@@ -66,6 +67,7 @@ select i.id::text, i.workflow_id::text, i.status, i.compensation, i.engine,
   case when i.error is not null then {member("i.error", "title")} end,
   case when i.error is not null then {member("i.error", "status")} end,
   case when i.error is not null then left({member("i.error", "detail")}, 300) end,
+  case when i.error is not null then left({member("i.error", "instance")}, 1000) end,
   inbox.waiting, inbox.deferred, inbox.since,
   (select count(*) from orchestrator.workers where {LIVE} and %(control)s = any(queues)),
   case when i.compensation = 'running' then (

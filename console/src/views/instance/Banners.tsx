@@ -5,7 +5,7 @@ import { Link } from '@tanstack/react-router'
 import { deadLetters, why as whyQuery } from '../../api/queries'
 import type { DeadLetter, Instance, Step } from '../../api/types'
 import { Banner, Button, Note } from '../../ui/basics'
-import { Time, useNow } from '../../ui/clock'
+import { Age, Told, Until, useNow } from '../../ui/clock'
 import type { IconName } from '../../ui/icons'
 import { Command } from '../../ui/states'
 import { counted, cut } from '../../words/numbers'
@@ -215,17 +215,27 @@ function WhyNote({
           {': '}
         </>
       )}
-      <bdi>{cut(sentence(cause.message), 600)}</bdi>
+      <bdi>
+        <Told text={cut(sentence(cause.message), 600)} />
+      </bdi>
+      {cause.until && (
+        <>
+          {', '}
+          <Until at={cause.until} />
+        </>
+      )}
       {cause.since && (
         <span className="quiet">
-          {' '}
-          since <Time at={cause.since} />
+          {', for '}
+          <Age since={cause.since} />
         </span>
       )}{' '}
       {cause.instance && (
-        <Link className="link" to="/instances/$id" params={{ id: cause.instance }}>
-          Open it
-        </Link>
+        <>
+          <Link className="link" to="/instances/$id" params={{ id: cause.instance }}>
+            Open it
+          </Link>{' '}
+        </>
       )}
       {cause.step && (
         <button

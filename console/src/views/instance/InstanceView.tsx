@@ -12,7 +12,7 @@ import { Button, IconButton, MiddleCut, StateChip, writeClipboard } from '../../
 import { Menu, MenuTrigger, say } from '../../ui/overlays'
 import { Failed, Loading } from '../../ui/states'
 import { cut } from '../../words/numbers'
-import { COMPENSATION, status } from '../../words/states'
+import { COMPENSATION, standing } from '../../words/states'
 import { type ActionName, actionsFor } from '../repair/actions'
 import { RepairDialog } from '../repair/RepairDialog'
 import { StartDialog } from '../workflows/StartDialog'
@@ -165,7 +165,7 @@ function Loaded({
         <h1 className="cut">
           <MiddleCut text={name} tail={14} />
         </h1>
-        <StateChip state={status(instance.status)} />
+        <StateChip state={standing(instance).first} />
         {compensation && <StateChip state={compensation} />}
       </Bar>
       <MenuKeys

@@ -15,6 +15,7 @@ import { attempt as attemptState, LATE, status, UNKNOWN } from '../../words/stat
 import { micros, span } from '../../words/time'
 import { asError, type ErrorValue, errorKind } from '../../words/why'
 import { CrashSentence } from './CrashSentence'
+import { turnOf } from './model'
 
 type PanelTab = 'attempts' | 'data' | 'definition'
 
@@ -45,7 +46,12 @@ export function StepPanel({
   const undoes = steps.find((each) => each.id === step.compensates)
   return (
     <>
-      <PanelHead name={step.name} index={step.index} reference={step.reference} onClose={onClose} />
+      <PanelHead
+        name={step.name}
+        turn={turnOf(step)}
+        reference={step.reference}
+        onClose={onClose}
+      />
       <div className="chips">
         <StateChip state={state} />
         {undoneBy?.status === 'completed' && (
@@ -91,12 +97,12 @@ export function StepPanel({
 
 export function PanelHead({
   name,
-  index,
+  turn = '',
   reference,
   onClose,
 }: {
   name: string
-  index?: number | null
+  turn?: string
   reference: string
   onClose: () => void
 }) {
@@ -105,7 +111,7 @@ export function PanelHead({
       <div className="grow">
         <h2 className="any">
           <bdi>{cut(name, 120)}</bdi>
-          {index === null || index === undefined ? '' : ` [${index}]`}
+          {turn}
         </h2>
         <p className="mono quiet any">{cut(reference, 300, 60)}</p>
       </div>

@@ -18,7 +18,7 @@ import { count, counted, cut } from '../../words/numbers'
 import { status, type Tone } from '../../words/states'
 import { micros, span, tick as tickWords } from '../../words/time'
 import { asError, errorKind } from '../../words/why'
-import type { Row } from './model'
+import { type Row, turnOf } from './model'
 
 /** Widths are percentages of the lane, so that a resize lays out nothing anew. */
 const LANE = 1000
@@ -304,7 +304,7 @@ function StepRow({ row, view, now, selected, onSelect, onToggle }: StepRowProps)
 
 function StepName({ step, onSelect }: { step: Step; onSelect: (step: number) => void }) {
   const shown = status(step.status)
-  const turn = step.index === null ? '' : ` [${step.index}]`
+  const turn = turnOf(step)
   return (
     <>
       <Icon

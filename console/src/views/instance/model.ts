@@ -73,6 +73,10 @@ function leads(later: string, before: string): boolean {
   return isOpen(later) && OPEN.indexOf(later) <= OPEN.indexOf(before)
 }
 
+/** ` [3]` of a loop's turn; the number of a fork's branch says nothing that its name does not. */
+export const turnOf = (step: { index: number | null; reference: string }): string =>
+  step.index === null || /\/branches\/\d+\/[^/]+$/.test(step.reference) ? '' : ` [${step.index}]`
+
 export const triedAgain = (step: { attempts: unknown[] }): boolean => step.attempts.length > 1
 
 // ---------------------------------------------------------------- rows of the timeline

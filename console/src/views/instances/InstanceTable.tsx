@@ -7,10 +7,11 @@ import type { Summary } from '../../api/types'
 import { CONSOLE } from '../../base'
 import { useKeys } from '../../shell/keys'
 import { Check, MiddleCut, Tag } from '../../ui/basics'
-import { Age, Time } from '../../ui/clock'
+import { Age, Time, Told, Until } from '../../ui/clock'
 import { Icon } from '../../ui/icons'
 import { cut } from '../../words/numbers'
 import { standing } from '../../words/states'
+import { micros, span } from '../../words/time'
 import { asError, errorLine, sentence } from '../../words/why'
 import { between, type ListState } from './listState'
 
@@ -255,24 +256,38 @@ function WhyCell({ row, gone }: { row: Summary; gone: boolean }) {
         )}
       </span>
       <small className={`cut ${isStuck(row) ? 'tone s-retry' : 'why-line'}`}>
-        {gone ? 'No longer matches the filter' : whyText(row)}
-        {row.why?.until && (
-          <>
-            {', '}
-            <Time at={row.why.until} />
-          </>
-        )}
+        {gone ? 'No longer matches the filter' : <WhyLine row={row} />}
       </small>
     </>
   )
 }
 
+/** Of what has ended: the step that failed, else how long it took. */
 function EndOf({ row }: { row: Summary }) {
-  if (!row.ended_at) return null
+  const failed = row.status === 'faulted' && row.error?.instance?.split('/').at(-1)
+  if (failed) return <bdi>{cut(failed, 80)}</bdi>
+  if (!row.ended_at || !row.started_at) return null
+  return <span className="quiet">took {span(micros(row.ended_at) - micros(row.started_at))}</span>
+}
+
+function WhyLine({ row }: { row: Summary }) {
+  if (row.ended_at && !row.error && row.why?.kind === 'ended') {
+    return (
+      <span className="quiet">
+        ended <Time at={row.ended_at} />
+      </span>
+    )
+  }
   return (
-    <span className="quiet">
-      ended <Time at={row.ended_at} />
-    </span>
+    <>
+      <Told text={whyText(row)} />
+      {row.why?.until && (
+        <>
+          {', '}
+          <Until at={row.why.until} />
+        </>
+      )}
+    </>
   )
 }
 

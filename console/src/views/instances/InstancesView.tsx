@@ -19,6 +19,7 @@ import { FilterBar } from './FilterBar'
 import { type InstancesSearch, requestOf, toggled, withoutSort } from './filters'
 import { InstanceTable, type Selection } from './InstanceTable'
 import { useInstanceList } from './useInstanceList'
+import { ViewTabs } from './ViewTabs'
 
 const NONE: Selection = { ids: new Set(), last: null }
 const MINUTE = 60_000
@@ -61,6 +62,7 @@ export function InstancesView() {
         <h1>Instances</h1>
         <Total filters={filters} />
       </Bar>
+      <ViewTabs search={search} onChange={setSearch} />
       <FilterBar
         search={search}
         onChange={setSearch}

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { requestOf, toggled, tokens, typed, validSearch } from './filters'
 import { between, extended, refreshed, shownAll, started } from './listState'
+import { BUILT_IN, readViews, viewOf, withView } from './savedViews'
 
 const page = (ids: string[], next: string | null = null, mark = 0) => ({
   items: ids.map((id) => ({ id, mark })),
@@ -83,5 +84,34 @@ describe('filters', () => {
   it('say what the API would refuse', () => {
     expect(tokens({ status: 'faulted,broken' })[0]?.bad).toBe("status can't be broken")
     expect(tokens({ started: '1h' })[0]).toMatchObject({ word: 'started', text: 'last hour' })
+  })
+})
+
+describe('views', () => {
+  const mine = { name: 'EU', search: { status: 'faulted', 'label.region': 'eu' } }
+
+  it('are found by their filters in any order', () => {
+    expect(viewOf([...BUILT_IN, mine], { 'label.region': 'eu', status: 'faulted' })).toBe(mine)
+    expect(viewOf([...BUILT_IN, mine], { status: 'faulted' })).toBeUndefined()
+    expect(viewOf(BUILT_IN, {})?.name).toBe('All')
+  })
+
+  it('of one name replace each other', () => {
+    const next = { name: 'EU', search: { status: 'running' } }
+    expect(withView([mine], next)).toEqual([next])
+    expect(withView([mine], { ...next, name: 'B' })).toHaveLength(2)
+  })
+
+  it('come from storage only if they are views', () => {
+    const stored = [
+      mine,
+      { name: ' ', search: { q: 'x' } },
+      { name: 'x', search: { evil: '1' } },
+      3,
+    ]
+    expect(readViews(JSON.stringify([...stored, null]))).toEqual([mine])
+    expect(readViews('{')).toEqual([])
+    expect(readViews('"x"')).toEqual([])
+    expect(readViews(null)).toEqual([])
   })
 })

@@ -27,16 +27,18 @@ export interface PlanSource {
 }
 
 export function plan(source: PlanSource): Line[] {
-  return source.dryRun ? ofDryRun(source.dryRun) : derived(source)
+  return source.dryRun ? ofDryRun(source.dryRun, source.action) : derived(source)
 }
 
 const MOST = 12
 
-function ofDryRun(run: DryRun): Line[] {
+function ofDryRun(run: DryRun, action: ActionName): Line[] {
   const lines: Line[] = []
+  const undoing = action === 'cancel' || action === 'compensate' || action === 'terminate'
+  const text = undoing ? 'stays as it is: nothing undoes it' : 'is kept: its output is used again'
   const keeps = run.keeps ?? []
   for (const each of keeps.slice(0, MOST)) {
-    lines.push({ kind: 'keeps', name: each.name, text: 'is kept: its output is used again' })
+    lines.push({ kind: 'keeps', name: each.name, text })
   }
   if (keeps.length > MOST) {
     lines.push({ kind: 'keeps', text: `${keeps.length - MOST} more steps are kept` })

@@ -6,7 +6,6 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 import { idempotencyKey, send } from '../../api/client'
 import { ApiProblem, type ErrorItem } from '../../api/problem'
 import { workers } from '../../api/queries'
-import { API } from '../../base'
 import { documentGraph } from '../../layout/documentGraph'
 import { lineDiff } from '../../layout/jsonDiff'
 import { useMay } from '../../shell/useMay'
@@ -20,6 +19,7 @@ import { cli } from '../../words/shell'
 import { GraphCanvas } from '../instance/GraphCanvas'
 import { fold } from '../instance/model'
 import { Equivalents } from '../repair/Equivalents'
+import { deployedText, YAML } from './deployedText'
 import { goTo, makeEditor, showProblems } from './editor'
 import { outline } from './yamlOutline'
 
@@ -31,23 +31,9 @@ interface DocumentTabProps {
   onDeployed: (version: string) => void
 }
 
-const YAML = 'application/yaml'
-
-/** The deployed text. It has its comments, which the document has not. */
-async function deployedText(namespace: string, name: string, version: string): Promise<string> {
-  const path = [namespace, name, 'versions', version].map(encodeURIComponent).join('/')
-  const answer = await fetch(`${API}/v1/workflows/${path}`, { headers: { Accept: YAML } })
-  if (!answer.ok) throw new ApiProblem(answer.status, await answer.json().catch(() => ({})))
-  return answer.text()
-}
-
 export default function DocumentTab(props: DocumentTabProps) {
   const { namespace, name, version } = props
-  const query = useQuery({
-    queryKey: ['workflow', namespace, name, 'text', version],
-    queryFn: () => deployedText(namespace, name, version),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const query = useQuery(deployedText(namespace, name, version))
   if (query.error) {
     return (
       <div className="pad">

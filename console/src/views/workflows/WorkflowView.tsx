@@ -3,9 +3,9 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { lazy, Suspense, useMemo, useState } from 'react'
-import { counts, versions as versionsQuery, workflowVersion } from '../../api/queries'
+import { changesOf, counts, versions as versionsQuery, workflowVersion } from '../../api/queries'
 import type { Version } from '../../api/types'
-import { jsonDiff } from '../../layout/jsonDiff'
+import { lineDiff } from '../../layout/jsonDiff'
 import { Bar, Crumb, Title } from '../../shell/Shell'
 import { useMay } from '../../shell/useMay'
 import { Button, Id, Segments, Tabs } from '../../ui/basics'
@@ -13,6 +13,7 @@ import { TimeAndAge } from '../../ui/clock'
 import { DiffView } from '../../ui/DiffView'
 import { Failed, Loading } from '../../ui/states'
 import { count, cut } from '../../words/numbers'
+import { deployedText } from './deployedText'
 import { Overview } from './Overview'
 import { StartDialog } from './StartDialog'
 
@@ -137,7 +138,7 @@ export function WorkflowView() {
           name={name}
           versions={versions.data ?? []}
           current={version}
-          compare={search.compare ?? null}
+          compare={search.compare ?? versionBefore(versions.data ?? [], version)}
           onOpen={(next) => setSearch({ version: next, tab: undefined })}
           onCompare={(compare) => setSearch({ compare })}
         />
@@ -158,6 +159,10 @@ function useTotal(workflow: string): string | undefined {
   return count(data.items.reduce((sum, each) => sum + each.count, 0))
 }
 
+/** The version deployed before the one that is shown. */
+const versionBefore = (versions: Version[], current: string): string | null =>
+  versions[versions.findIndex((each) => each.version === current) + 1]?.version ?? null
+
 function Versions({
   namespace,
   name,
@@ -173,21 +178,10 @@ function Versions({
   current: string
   compare: string | null
   onOpen: (version: string) => void
-  onCompare: (version: string | undefined) => void
+  onCompare: (version: string) => void
 }) {
   return (
     <section className="scroll grow" aria-label="Versions" tabIndex={0}>
-      {compare && (
-        <div className="pad">
-          <Compared
-            namespace={namespace}
-            name={name}
-            before={compare}
-            after={current}
-            onClose={() => onCompare(undefined)}
-          />
-        </div>
-      )}
       <div className="table versions-table" role="table" aria-label="Versions">
         <div className="tr th" role="row">
           <span role="columnheader">Version</span>
@@ -213,7 +207,7 @@ function Versions({
               <Id id={each.digest} />
             </span>
             <span role="cell" className="right">
-              {each.version !== current && (
+              {each.version !== current && each.version !== compare && (
                 <Button small icon="compare" onClick={() => onCompare(each.version)}>
                   Compare with {current}
                 </Button>
@@ -222,6 +216,11 @@ function Versions({
           </div>
         ))}
       </div>
+      {compare && (
+        <div className="pad">
+          <Compared namespace={namespace} name={name} before={compare} after={current} />
+        </div>
+      )}
     </section>
   )
 }
@@ -231,20 +230,19 @@ function Compared({
   name,
   before,
   after,
-  onClose,
 }: {
   namespace: string
   name: string
   before: string
   after: string
-  onClose: () => void
 }) {
   const [a, b] = [
-    useQuery(workflowVersion(namespace, name, before)),
-    useQuery(workflowVersion(namespace, name, after)),
+    useQuery(deployedText(namespace, name, before)),
+    useQuery(deployedText(namespace, name, after)),
   ]
+  const changes = useQuery(changesOf(namespace, name, before, after)).data
   const lines = useMemo(
-    () => (a.data && b.data ? jsonDiff(a.data.document, b.data.document) : null),
+    () => (a.data && b.data ? lineDiff(a.data.split('\n'), b.data.split('\n')) : null),
     [a.data, b.data],
   )
   if (a.error) return <Failed error={a.error} />
@@ -254,11 +252,16 @@ function Compared({
         <h2>
           From {before} to {after}
         </h2>
-        <span className="grow" />
-        <Button small onClick={onClose}>
-          Close
-        </Button>
       </header>
+      {changes && changes.length > 0 && (
+        <ul className="changes">
+          {changes.slice(0, 100).map((each) => (
+            <li key={each} className="any">
+              {cut(each, 300)}
+            </li>
+          ))}
+        </ul>
+      )}
       {lines && <DiffView lines={lines} label={`What changed from ${before} to ${after}`} />}
     </div>
   )
