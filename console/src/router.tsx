@@ -52,6 +52,13 @@ const instance = createRoute({
   component: lazyRouteComponent(() => import('./views/instance/InstanceView'), 'InstanceView'),
 })
 
+const compare = createRoute({
+  getParentRoute: () => root,
+  path: '/compare',
+  validateSearch: texts('a', 'b'),
+  component: lazyRouteComponent(() => import('./views/compare/CompareView'), 'CompareView'),
+})
+
 const workflows = createRoute({
   getParentRoute: () => root,
   path: '/workflows',
@@ -127,6 +134,7 @@ const tree = root.addChildren([
   home,
   instances,
   instance,
+  compare,
   workflows,
   newWorkflow,
   workflow,

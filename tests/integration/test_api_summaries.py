@@ -102,7 +102,7 @@ def test_each_row_says_where_its_instance_stands_and_why(
     assert rows["running"]["why"]["message"] == "Runs on w"
     assert rows["event"]["why"]["message"] == "Waits for the event t.x"
     assert "gpu" in rows["parent"]["why"]["message"]
-    assert rows["held"]["error"] == NO
+    assert rows["held"]["error"] == {**NO, "instance": "/do/0/a"}
     assert rows["held"]["why"]["message"] == "No: it broke"
     assert rows["done"]["steps"] == []
     history = outside.api.get(f"/v1/instances/{standing['done']}/history").json["items"]

@@ -222,6 +222,73 @@ def test_keys_lead_everywhere(console: Page) -> None:
     page.wait_for_url("**/instances?status=faulted")
 
 
+def test_filters_are_saved_as_a_view(console: Page, stack: Stack) -> None:
+    id = begin(stack, "sum", input={"a": "x"}, labels={"view": "mine"})
+    becomes(stack, id, "faulted")
+    page = console.open("/instances?label.view=mine&status=faulted")
+    page.get_by_role("button", name="Save view…").click()
+    page.locator(".dialog").get_by_label("Name").fill("My faults")
+    page.keyboard.press("Control+Enter")
+    tab = page.get_by_role("tab", name="My faults")
+    playwright.expect(tab).to_have_attribute("aria-selected", "true")
+    playwright.expect(tab).to_contain_text("1")
+    page.get_by_role("tab", name="All").click()
+    page.wait_for_url("**/instances")
+    page.reload()
+    tab.click()
+    page.wait_for_url(re.compile("label.view=mine"))
+    playwright.expect(page.locator(".link-row")).to_have_count(1)
+    page.get_by_role("button", name="Remove view").click()
+    playwright.expect(tab).to_have_count(0)
+
+
+def test_two_runs_are_compared_step_by_step(console: Page, stack: Stack) -> None:
+    good = begin(stack, "sum", input={"a": 4}, labels={"pair": "1"}, business_id="pair-good")
+    stack.wait(good)
+    bad = begin(stack, "sum", input={"a": "x"}, labels={"pair": "1"}, business_id="pair-bad")
+    becomes(stack, bad, "faulted")
+    page = console.open("/instances?label.pair=1")
+    for name in ("pair-good", "pair-bad"):
+        page.locator(".link-row", has_text=name).locator(".check").click()
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url(re.compile(f"/compare.a={good}&b={bad}"))
+    heads = page.locator(".compare-heads")
+    playwright.expect(heads).to_contain_text("Completed")
+    playwright.expect(heads).to_contain_text("Faulted")
+    row = page.locator(".pairs-table .differs", has_text="second")
+    playwright.expect(row).to_contain_text("ended otherwise")
+    row.get_by_role("button").click()
+    playwright.expect(page.locator(".pair-data .diff .del").first).to_contain_text('"a": 4')
+    playwright.expect(page.locator(".pair-data .diff .add").first).to_contain_text('"a": "x"')
+    # From one instance, the other is picked among the runs of its workflow.
+    page.goto(f"/console/instances/{bad}")
+    page.get_by_role("button", name="Compare…").click()
+    page.locator(".picker").get_by_role("button", name="pair-good").click()
+    playwright.expect(page.locator(".pairs-table")).to_contain_text("ended otherwise")
+
+
+def test_tabs_of_a_browser_share_one_feed(console: Page, stack: Stack) -> None:
+    streams: list[str] = []
+    console.context.on(
+        "request", lambda request: "/v1/feed" in request.url and streams.append(request.url)
+    )
+    first = console.open("/instances?label.tabs=shared")
+    playwright.expect(first.locator(".nav")).to_contain_text("Live")
+    second = console.context.new_page()
+    second.goto("/console/instances?label.tabs=shared")
+    playwright.expect(second.locator(".nav")).to_contain_text("Live")
+    waiting(stack, labels={"tabs": "shared"})
+    for page in (first, second):
+        page.bring_to_front()
+        playwright.expect(page.locator(".link-row")).to_have_count(1)
+    assert len(streams) == 1
+    # The tab with the stream is closed: another one opens it.
+    first.close()
+    with console.context.expect_event("request", lambda request: "/v1/feed" in request.url):
+        pass
+    playwright.expect(second.locator(".nav")).to_contain_text("Live")
+
+
 # Repair
 
 
@@ -396,6 +463,25 @@ def test_a_mistake_is_marked_at_its_line_and_the_mended_text_deployed(
     assert found["document"]["do"][0]["first"]["call"] == "steps.add"
 
 
+def test_a_document_deployed_as_json_reads_as_yaml(console: Page) -> None:
+    page = console.open("/workflows/test/saga?tab=document")
+    lines = page.locator(".cm-line")
+    playwright.expect(lines.first).to_have_text("document:")
+    playwright.expect(page.locator(".cm-content")).to_contain_text("call: steps.add")
+    playwright.expect(page.locator(".editor-bar")).to_contain_text("As deployed, 1.0.0")
+
+
+def test_versions_are_compared_by_task_and_line(console: Page, stack: Stack) -> None:
+    stack.deploy(document("compared", {"one": add(1, 1)}))
+    stack.deploy(document("compared", {"one": add(1, 1)}, {"two": add(2, 2)}, version="1.1.0"))
+    page = console.open("/workflows/test/compared?tab=versions")
+    card = page.locator(".compared")
+    playwright.expect(card).to_contain_text("From 1.0.0 to 1.1.0")
+    playwright.expect(card.locator(".changes")).to_contain_text("two")
+    playwright.expect(card.locator(".diff .add").first).to_contain_text("version: '1.1.0'")
+    playwright.expect(card.locator(".diff .add", has_text="two:")).to_have_count(1)
+
+
 def test_an_event_frees_a_listener(console: Page, stack: Stack) -> None:
     id = waiting(stack, business_id="hears-it")
     page = console.open("/events?find=hears-it&type=test.go")
@@ -497,6 +583,8 @@ def test_axe_finds_no_serious_violation(browser: Any, stack: Stack, theme: str) 
         f"/instances/{faulted}?tab=data",
         f"/instances/{faulted}?tab=events",
         f"/instances/{waiting(stack)}?act=cancel",
+        f"/compare?a={faulted}&b={waiting(stack)}",
+        f"/compare?a={faulted}",
     ]
     console = Page(browser, stack, theme)
     found = []

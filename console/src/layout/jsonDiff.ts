@@ -97,7 +97,11 @@ function around(lines: DiffLine[]): DiffLine[] {
   const out: DiffLine[] = []
   let hidden = 0
   const gap = () => {
-    if (hidden) out.push({ kind: 'gap', text: `${hidden} lines are the same` })
+    if (hidden)
+      out.push({
+        kind: 'gap',
+        text: hidden === 1 ? '1 line is the same' : `${hidden} lines are the same`,
+      })
     hidden = 0
   }
   lines.forEach((line, at) => {

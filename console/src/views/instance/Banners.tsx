@@ -224,7 +224,7 @@ function WhyNote({
           <Until at={cause.until} />
         </>
       )}
-      {cause.since && (
+      {cause.since && !cause.until && (
         <span className="quiet">
           {', for '}
           <Age since={cause.since} />

@@ -87,6 +87,7 @@ function Loaded({
     })
   const act = (action: ActionName | undefined, step?: number) =>
     setSearch({ act: action, on: step })
+  const compare = () => void navigate({ to: '/compare', search: { a: instance.id } })
   const actions = may ? actionsFor(instance, steps ?? []) : []
   const copyLink = async () => {
     await writeClipboard(location.href)
@@ -113,6 +114,9 @@ function Loaded({
                 Start again…
               </Button>
             )}
+            <Button icon="compare" className="hide-s" onClick={compare}>
+              Compare…
+            </Button>
             <IconButton icon="link" label="Copy link (y)" onClick={() => void copyLink()} />
             <Menu
               open={menu}
@@ -135,6 +139,7 @@ function Loaded({
                       },
                     ]
                   : []),
+                { text: 'Compare…', icon: 'compare' as const, onSelect: compare },
                 null,
                 {
                   text: 'Copy the link',

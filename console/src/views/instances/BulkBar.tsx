@@ -1,6 +1,7 @@
 /** What can be done with the chosen rows, or with all that match. */
 
 import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { counts, type Filters } from '../../api/queries'
 import { useMay } from '../../shell/useMay'
@@ -24,6 +25,7 @@ export function BulkBar({
   const [action, setAction] = useState<BulkAction | null>(null)
   const { data } = useQuery(counts(filters))
   const may = useMay('operator')
+  const navigate = useNavigate()
   const sum = data?.items.reduce((total, each) => total + each.count, 0)
   // An operation of the server takes a filter; without one it would reach everything.
   const matching = Object.keys(filters).length > 0
@@ -36,6 +38,14 @@ export function BulkBar({
         <button type="button" className="link bare mid" onClick={() => setAll(!all)}>
           {all ? `only the ${count(ids.length)} selected` : `or all ${count(sum)} that match`}
         </button>
+      )}
+      {ids.length === 2 && !all && (
+        <Button
+          icon="compare"
+          onClick={() => void navigate({ to: '/compare', search: { a: ids[0], b: ids[1] } })}
+        >
+          Compare
+        </Button>
       )}
       {may && (
         <>

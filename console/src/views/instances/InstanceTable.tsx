@@ -297,7 +297,9 @@ const isStuck = (row: Summary): boolean => row.why?.tone === 'alarm' && !row.end
 function whyText(row: Summary): string {
   if (row.why) {
     const more = row.why.more ? `, +${row.why.more}` : ''
-    return sentence(row.why.message) + more
+    // The message of a dead letter begins with a name, which keeps its letters.
+    const { kind, message } = row.why
+    return (kind === 'dead-letter' ? message : sentence(message)) + more
   }
   const error = asError(row.error)
   return error ? errorLine(error) : ''

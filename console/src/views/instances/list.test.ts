@@ -27,6 +27,10 @@ describe('a list that does not jump', () => {
     expect(state.fresh).toEqual([])
   })
 
+  it('shows the first rows of an empty list at once', () => {
+    expect(refreshed(started(page([])), page(['a'])).order).toEqual(['a'])
+  })
+
   it('marks rows that no longer match, and lets them go when asked', () => {
     const state = refreshed(started(page(['c', 'b', 'a'])), page(['c', 'a']))
     expect([...state.gone]).toEqual(['b'])

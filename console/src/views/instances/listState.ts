@@ -43,6 +43,8 @@ export function extended<R extends Row>(state: ListState<R>, page: ListPage<R>):
 
 /** Take up a newly read beginning of the list. */
 export function refreshed<R extends Row>(state: ListState<R>, page: ListPage<R>): ListState<R> {
+  // Where nothing is shown, nothing can jump.
+  if (state.order.length === 0) return started(page)
   const rows = new Map(state.rows)
   for (const row of page.items) rows.set(row.id, row)
   const shown = new Set(state.order)

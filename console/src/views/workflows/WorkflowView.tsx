@@ -247,7 +247,7 @@ function Compared({
   )
   if (a.error) return <Failed error={a.error} />
   return (
-    <div className="card">
+    <div className="card compared">
       <header>
         <h2>
           From {before} to {after}
