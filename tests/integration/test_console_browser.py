@@ -269,9 +269,12 @@ def test_two_runs_are_compared_step_by_step(console: Page, stack: Stack) -> None
 
 def test_tabs_of_a_browser_share_one_feed(console: Page, stack: Stack) -> None:
     streams: list[str] = []
-    console.context.on(
-        "request", lambda request: "/v1/feed" in request.url and streams.append(request.url)
-    )
+
+    def seen(request: Any) -> None:
+        if "/v1/feed" in request.url:
+            streams.append(request.url)
+
+    console.context.on("request", seen)
     first = console.open("/instances?label.tabs=shared")
     playwright.expect(first.locator(".nav")).to_contain_text("Live")
     second = console.context.new_page()
