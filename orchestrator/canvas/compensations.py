@@ -25,13 +25,16 @@ Task = TypeVar("Task")
 
 #: The option of a signature.
 OPTION = "compensate"
+#: The method by which an expression of `orchestrator.dsl` gives its jq in a compensation.
+AS_COMPENSATION = "_orchestrator_compensation"
 _ATTRIBUTE = "orchestrator_compensation"
 
 
 def compensated_by(undo: Any, *args: Any, **kwargs: Any) -> Callable[[Task], Task]:
     """Say how a completed step of a task is undone: by the task `undo` with these arguments.
 
-    An argument may be `expr(...)`. Works for canvases and for workflows in code.
+    An argument may be `expr(...)`, or an expression of `orchestrator.dsl` such as ``result.id``.
+    Works for canvases and for workflows in code.
     """
 
     def decorate(task: Task) -> Task:
@@ -65,7 +68,15 @@ def compensation_of(signature: Signature[Any]) -> Call | None:
 
 
 def _call(undo: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    return Call(undo if isinstance(undo, str) else undo.name, tuple(args), dict(kwargs))
+    name = undo if isinstance(undo, str) else undo.name
+    named = {key: _own_expression(value) for key, value in kwargs.items()}
+    return Call(name, tuple(map(_own_expression, args)), named)
+
+
+def _own_expression(value: Any) -> Any:
+    """Return an expression of `orchestrator.dsl` as one of ours; any other value as it is."""
+    jq = getattr(type(value), AS_COMPENSATION, None)
+    return value if jq is None else Expr(jq(value))
 
 
 # -- the option in messages that plain Celery sends --------------------------

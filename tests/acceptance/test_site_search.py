@@ -41,6 +41,7 @@ QUESTIONS = {
     "rate limit by tenant": "guides/concurrency",
     "migrate from chain": "guides/from_chain_and_chord",
     "What replaces a chord?": "guides/from_chain_and_chord",
+    "workflows in code": "guides/workflows_in_code",
     "celery canvas group": "guides/from_chain_and_chord",
     "deploy a new version while instances are running": "guides/versions",
     "What happens to running instances of an older version?": "guides/versions",
