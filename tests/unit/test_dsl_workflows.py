@@ -48,7 +48,7 @@ from orchestrator.dsl import (
     variable,
     wait,
 )
-from tests.support.in_memory_instances import World
+from orchestrator.testing.world import World
 
 app = Celery("dsl", set_as_current=False, broker="memory://", backend="cache+memory://")
 task: Any = app.task
