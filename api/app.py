@@ -137,7 +137,7 @@ def create_app(
         catalog=services.versions,
         outbox=services.outbox,
         hints=Hints(services.dispatcher),
-        limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
+        limiter=RateLimiter(rate or Rate(), settings.broker_url),
         validators=Validators(described.spec.to_dict),
         feed=Feed(services.database),
         changes=ChangeFeed(services.database),

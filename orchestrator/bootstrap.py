@@ -32,7 +32,7 @@ from orchestrator.state_manager import (
     TransitionRunner,
     WorkflowCache,
 )
-from orchestrator.task_dispatcher import TaskDispatcher
+from orchestrator.task_dispatcher import PUBLISH_TIMEOUT, TaskDispatcher
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -75,7 +75,7 @@ def _dispatcher(
     return TaskDispatcher(
         app,
         settings.control_queue,
-        settings.publish_timeout,
+        PUBLISH_TIMEOUT,
         meter,
         AnnouncedRoutes(database, settings.lease, settings.default_queue),
         follows_options=is_own_app(app),
@@ -168,9 +168,8 @@ def _runner(
 
 
 def _limits(settings: Settings) -> Bounds:
-    """Return the core's bounds. It uses two numbers per step: one more for the completion."""
+    """Return the core's bounds."""
     return Bounds(
-        last_number=2 * settings.max_steps,
         other_namespaces=settings.run_across_namespaces,
         payload=settings.max_payload,
     )

@@ -74,8 +74,6 @@ class Settings:
 
     #: The message broker: ``redis://`` (Valkey too) or ``amqp://`` (RabbitMQ).
     broker_url: str = _secret("redis://localhost:6379/0")
-    #: How long a publish may take. A message that takes longer is published again by a beat.
-    publish_timeout: float = _checked(1.0, _POSITIVE)
     #: The queue of the messages that ask workers to continue instances. Tasks of workflows never go
     #: there.
     control_queue: str = _checked("orchestrator", Length(min=1, max=255))
@@ -105,11 +103,18 @@ class Settings:
     #: The largest input, output, context, event or request, and the largest value that an
     #: expression may produce.
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
-    #: The largest number of steps of one instance. It ends endless loops.
-    max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))
     #: Whether a workflow may run workflows of another namespace. These use the secrets of their own
     #: namespace: allow it only where all who deploy may see every namespace.
     run_across_namespaces: bool = False
+    #: The namespaces whose workflows may run shell commands on the workers (``*``: all).
+    run_shell: tuple[str, ...] = ()
+    #: The namespaces whose workflows may run scripts in Python and JavaScript on the workers
+    #: (``*``: all).
+    run_script: tuple[str, ...] = ()
+    #: The least isolation from its machine that a shell command or a script runs with:
+    #: ``namespaces`` (bubblewrap), ``uid``, ``process`` or ``none``. A worker uses the best that
+    #: its machine has.
+    run_isolation: str = _checked("namespaces", OneOf(("namespaces", "uid", "process", "none")))
     #: How long events are stored. An event that an instance or a schedule still needs is stored
     #: longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
@@ -132,8 +137,6 @@ class Settings:
     #: Requests that one API process works on at a time, without those that only wait for an
     #: instance.
     api_threads: int = _checked(16, Range(min=1, max=1000))
-    #: Requests per second that each API key may make on average; 0: no limit.
-    api_rate_limit: float = _checked(1000.0, Range(min=0))
     #: The address of the API, for the command line and the client.
     api_url: str = "http://127.0.0.1:8233"
     #: The address at which browsers find the API and the console, if it is another one, such as
@@ -169,6 +172,11 @@ class Settings:
     log_level: str = _checked("INFO", OneOf(("DEBUG", "INFO", "WARNING", "ERROR")))
     #: The format of log lines: ``auto`` is text on a terminal and JSON elsewhere.
     log_format: str = _checked("auto", OneOf(("auto", "text", "json")))
+
+    def allows_process(self, kind: str, namespace: str) -> bool:
+        """Whether the workflows of a namespace may run a ``shell`` command or a ``script``."""
+        allowed = {"shell": self.run_shell, "script": self.run_script}[kind]
+        return namespace in allowed or "*" in allowed
 
     @property
     def direct_url(self) -> str:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+#: Seconds that a publish may take. A message that takes longer is published again by a beat.
+PUBLISH_TIMEOUT = 1.0
+
 #: Largest number of instances in one hint. A message costs as much as a small transition, but
 #: each instance in it waits for the ones before it.
 INSTANCES_PER_HINT = 4

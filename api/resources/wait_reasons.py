@@ -20,6 +20,7 @@ from orchestrator.core.model import Status
 from orchestrator.database.instances import call_wait_queries, step_queries, wait_reason_queries
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
 from orchestrator.errors import BrokerUnavailable
+from orchestrator.task_dispatcher import PUBLISH_TIMEOUT
 
 blueprint = Resource(
     "why", __name__, url_prefix="/v1/instances/<id:id>/why", description="Why an instance waits."
@@ -150,6 +151,6 @@ def _has_workers() -> bool:
 def _broker() -> Iterator[Cause]:
     settings = state().services.settings
     try:
-        reach(settings.broker_url, settings.publish_timeout)
+        reach(settings.broker_url, PUBLISH_TIMEOUT)
     except BrokerUnavailable as error:
         yield {"kind": "broker", "message": f"the broker {error}; nothing is lost meanwhile"}

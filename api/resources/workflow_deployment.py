@@ -72,6 +72,7 @@ def _checked(strict: bool) -> Checked:
         queue_problem=route_queries.served(
             services.database, services.settings.lease, services.settings.default_queue
         ).problem,
+        allows_process=services.settings.allows_process,
     )
     identity = loaded.document["document"]
     scope(identity["namespace"])

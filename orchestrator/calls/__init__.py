@@ -1,4 +1,4 @@
-"""The calls of a step that are not Celery tasks, one module per kind.
+"""The calls and processes of a step that are not Celery tasks, one module per kind.
 
     perform({"kind": "http", "with": {"method": "get", "endpoint": "https://example.com"}}, context)
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.calls import call_errors, http, openapi
+from orchestrator.calls import call_errors, http, openapi, script, shell
 from orchestrator.calls.authentication import evaluate_structured
 from orchestrator.calls.call_context import CallContext
 from orchestrator.core.document_arguments import in_authored_structure
@@ -24,14 +24,17 @@ Perform = Callable[[Mapping[str, Json], CallContext], Json]
 KINDS: Mapping[str, Perform] = {
     "http": http.perform,
     "openapi": openapi.perform,
+    "shell": shell.perform,
+    "script": script.perform,
 }
-"""The supported kinds of calls, by their names in the DSL."""
+"""The supported kinds of calls and processes, by their names in the DSL."""
 
 
 def perform(call: Mapping[str, Json], context: CallContext) -> Json:
     """Perform a step's call and return its output.
 
-    `call` is `{"kind": ..., "with": {...}}`, with `"deferred": true`, `"input"` and `"variables"`
+    `call` is `{"kind": ..., "with": {...}}`, with `"constant"` for the arguments that are never
+    evaluated, and with `"deferred": true`, `"input"` and `"variables"`
     if `with` is not evaluated yet. Used secrets are masked in the output and in errors. Raises
     `WorkflowError` with the DSL's error, or `EvaluatorUnavailable` (try again).
     """
@@ -44,6 +47,7 @@ def perform(call: Mapping[str, Json], context: CallContext) -> Json:
         arguments = call.get("with") or {}
         if call.get("deferred"):
             arguments = evaluate_structured(in_authored_structure, arguments, context)
+        arguments = {**arguments, **(call.get("constant") or {})}
         return context.secrets.mask(kind(arguments, context))
     except WorkflowError as error:
         raise context.secrets.mask_error(error) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.calls import call_errors
 from orchestrator.calls.call_secrets import Secrets, mentions
+from orchestrator.calls.process_policy import ProcessPolicy
 from orchestrator.calls.token_cache import Tokens
 from orchestrator.expressions import Evaluate, ExpressionError, resolve
 from orchestrator.outbound import OutboundClient
@@ -36,7 +37,7 @@ class CallContext:
     `WorkflowError` (authorization, 403). `timeout` is the rest of the attempt's time, in seconds.
     `tokens` are access tokens, which all calls of a process may share. `stored` is the document's
     unevaluated `with`, present only if the call uses secrets. `secrets_in_data` says whether the
-    workflow's data may contain a secret.
+    workflow's data may contain a secret. `processes` says which processes the workflow may run.
     """
 
     outbound: OutboundClient
@@ -50,6 +51,7 @@ class CallContext:
     tokens: Tokens = field(default_factory=Tokens)
     stored: Json = None
     secrets_in_data: Callable[[], bool] = never
+    processes: ProcessPolicy = field(default_factory=ProcessPolicy)
 
     @cached_property
     def secrets(self) -> Secrets:

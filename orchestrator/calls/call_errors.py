@@ -45,6 +45,11 @@ def authorization(detail: str) -> WorkflowError:
     return WorkflowError(ERROR_TYPES + "authorization", 403, "Forbidden", detail)
 
 
+def runtime(detail: str, data: Any = None) -> WorkflowError:
+    """Return the error of a process that failed. `data` is what it returned, for a `catch`."""
+    return WorkflowError(ERROR_TYPES + "runtime", 500, "Runtime Error", detail, data=data)
+
+
 def _title(status: int) -> str:
     try:
         return HTTPStatus(status).phrase

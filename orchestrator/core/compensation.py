@@ -307,7 +307,7 @@ def _abandon_children(draft: Draft) -> None:
 def retry_failed_undo(draft: Draft, compensating: Node, node: Node, error: Json) -> bool:
     """Retry a failed call in a compensation after a pause. Return False if it is not retried."""
     attempt = draft.slice.attempt
-    if node.kind != "call" or attempt is None or attempt.step != node.id or not draft.ended:
+    if not node.uses_attempts or attempt is None or attempt.step != node.id or not draft.ended:
         return False
     task = draft.plan_of(compensating).task
     tries = node.get_state("tries", 0)

@@ -3,7 +3,8 @@
 The document says where a call goes and how it authenticates. An expression there returns a text or
 another scalar, never an object: an object from an input could contain its own `authentication` and
 so send a declared secret anywhere. The names of authentications and of secrets are not evaluated at
-all. Only headers, query, body and parameters are data.
+all. Only headers, query, body, parameters, and what a process gets (arguments, environment,
+standard input) are data.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from orchestrator.core.model import Json
 
 #: Arguments whose value is data: an expression may return anything for them.
 _DATA = frozenset(
-    {"arguments", "body", "headers", "message", "parameters", "query", "subscription"}
+    {
+        "arguments",
+        "body",
+        "environment",
+        "headers",
+        "message",
+        "parameters",
+        "query",
+        "stdin",
+        "subscription",
+    }
 )
 
 

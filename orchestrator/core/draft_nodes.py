@@ -134,6 +134,11 @@ class Node(DraftState):
         node.plan = node.raw_output = None
         return node
 
+    @property
+    def uses_attempts(self) -> bool:
+        """Whether workers do the step's work: a call, or a process that is no sub-workflow."""
+        return self.kind == "call" or (self.kind == "run" and self.call is not None)
+
     def step(self) -> Step:
         """Return the value to be saved."""
         return Step(

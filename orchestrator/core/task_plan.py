@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.core.data_schema import Schema, schema_of
 from orchestrator.core.expression_template import Expression, Template, transformation
 from orchestrator.document.model import COMPENSATE, Task, Workflow, escape
+from orchestrator.document.processes import LITERAL_ARGUMENTS
 
 #: Names that `extend` in an extension has for kinds of tasks, where they differ.
 _EXTENDABLE = {"do": "composite", "fork": "composite"}
@@ -70,19 +71,20 @@ class Plan:
         self.time_limit = _duration_of(task.metadata, "timeLimit")
         self.expires = _duration_of(task.metadata, "expires")
         self.compensated_by = compensation_of(task)
-        self.on_lost = LostAttemptPolicy(task.metadata)
+        self.on_lost = LostAttemptPolicy(task.metadata, retries=not _is_worker_process(task))
         self.extensions: tuple[Extension, ...] | None = None
         #: The part of the plan that only the code of the task's kind reads and writes.
         self.kind_plan: Any = None
 
 
 class LostAttemptPolicy:
-    """What follows after a worker was lost with a claimed attempt."""
+    """What follows after a worker was lost with a claimed attempt. `retries`: whether the step is
+    started again where the document does not say."""
 
     __slots__ = ("max_starts", "retry")
 
-    def __init__(self, metadata: dict[str, Any]) -> None:
-        self.retry = metadata.get("onLost", "retry") != "fault"
+    def __init__(self, metadata: dict[str, Any], *, retries: bool = True) -> None:
+        self.retry = metadata.get("onLost", "retry" if retries else "fault") != "fault"
         starts = metadata.get("maxStarts", 3)
         self.max_starts: int = starts if isinstance(starts, int) and starts > 0 else 3
 
@@ -173,6 +175,11 @@ def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
 def _duration_of(metadata: dict[str, Any], key: str) -> Template | None:
     value = metadata.get(key)
     return None if value is None else Template(value, f"metadata.{key}")
+
+
+def _is_worker_process(task: Task) -> bool:
+    """Whether the task runs a shell command or a script: nobody knows whether it is idempotent."""
+    return task.kind == "run" and any(kind in task.body["run"] for kind in LITERAL_ARGUMENTS)
 
 
 def compensation_of(task: Task) -> str | None:

@@ -232,7 +232,7 @@ def cancel_step(draft: Draft, node: Node, stopped_run: int | None) -> None:
         draft.remove_listener(node.id)
     if node.original is None:
         draft.attempts = [attempt for attempt in draft.attempts if attempt.step != node.id]
-    elif node.kind == "call":
+    elif node.uses_attempts:
         draft.attempts = [attempt for attempt in draft.attempts if attempt.step != node.id]
         draft.withdrawn.append(node.id)
     draft.set_status(node, Status.CANCELLED)
@@ -341,7 +341,7 @@ def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
     if cannot_be_stopped(node, steps):
         path = steps.ancestors(draft, node)
         start_draining(draft, node, path, None, steps.attempts.get(node.id), dict(error))
-    elif node.kind == "call":
+    elif node.uses_attempts:
         draft.withdrawn.append(node.id)
 
 

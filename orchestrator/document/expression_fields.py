@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.document.field_scope import NO_VARIABLES, Field, Purpose, Scope
 from orchestrator.document.model import escape
+from orchestrator.document.processes import LITERAL_ARGUMENTS
 from orchestrator.document.task_sites import TaskSite, error_variable, loop_variables
 
 Json = Any
@@ -139,7 +140,15 @@ def _raise(site: TaskSite, scope: Scope) -> Iterator[Field]:
 def _run(site: TaskSite, scope: Scope) -> Iterator[Field]:
     for key, value in site.body["run"].items():
         purpose = Purpose.DATA if key == "workflow" else Purpose.CALL
-        yield from scope.nested_fields(value, f"{site.pointer}/run/{key}", purpose)
+        yield from scope.nested_fields(_evaluated(key, value), f"{site.pointer}/run/{key}", purpose)
+
+
+def _evaluated(kind: str, process: Json) -> Json:
+    """Return a process without the members that are never evaluated."""
+    literal = LITERAL_ARGUMENTS.get(kind)
+    if not literal:
+        return process
+    return {name: value for name, value in process.items() if name not in literal}
 
 
 def _set(site: TaskSite, scope: Scope) -> Iterator[Field]:

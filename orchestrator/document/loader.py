@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.document.checks import BUILT_KINDS, CHECKS, CheckEnvironment, Context
-from orchestrator.document.checks.check_context import CheckExpression, KnownWorkflows, QueueProblem
+from orchestrator.document.checks.check_context import (
+    AllowsProcess,
+    CheckExpression,
+    KnownWorkflows,
+    QueueProblem,
+)
 from orchestrator.document.checks.metadata import check_document_metadata, check_task_metadata
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS, Diagnostic, InvalidDocument, in_order
 from orchestrator.document.parser import parse
@@ -43,6 +48,7 @@ def load(
     shortest_interval: float = 0.0,
     known_workflows: KnownWorkflows | None = None,
     queue_problem: QueueProblem | None = None,
+    allows_process: AllowsProcess | None = None,
 ) -> Loaded:
     """Read and check a document.
 
@@ -56,6 +62,7 @@ def load(
     `known_workflows` returns the names of the workflows of a namespace; running a workflow
     that the document's own namespace lacks is a warning. `queue_problem` returns what is wrong with
     the queue of a Celery task, given the one that the document names; that is a warning too.
+    `allows_process` says whether a namespace may run shell commands or scripts.
 
     Raises `MalformedDocument` if the text cannot be read, `InvalidDocument` if it is not a
     workflow that can run; both carry a diagnostic for each error. Raises
@@ -73,6 +80,7 @@ def load(
         shortest_interval,
         known_workflows,
         queue_problem,
+        allows_process,
     )
     context = Context(document, task_sites, environment, depth)
     for check in CHECKS:

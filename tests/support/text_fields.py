@@ -147,6 +147,9 @@ BUILT: list[Json] = yaml("""
 - {raise: {error: {type: 'https://x', status: 400, title: t, detail: d, instance: /do}}}
 - {raise: {error: e}}
 - {run: {workflow: {namespace: test, name: other, version: latest, input: {x: y}}}}
+- {run: {script: {language: js, code: c, stdin: s, arguments: [a], environment: {a: b}}}}
+- {run: {script: {language: js, source: {name: n, endpoint: 'https://x'}}}}
+- {run: {shell: {command: c, stdin: s, arguments: [a], environment: {a: b}}}}
 - {switch: [{a: {when: 'false', then: end}}, {b: {then: exit}}]}
 - {try: [{x: {raise: {error: e}}}], catch: {as: a, when: 'true', exceptWhen: 'false',
    errors: {with: {type: 'https://x/e', title: t, detail: d, instance: /do/0/task/try/0/x}},
@@ -182,9 +185,6 @@ UNBUILT: list[Json] = yaml("""
    transport: {http: {endpoint: 'https://x', headers: {a: b}}}}}
 - {run: {container: {image: i, name: n, command: c, ports: {a: b}, volumes: {a: b},
    environment: {a: b}, stdin: s, arguments: [a], lifetime: {cleanup: eventually, after: PT1S}}}}
-- {run: {script: {language: js, code: c, stdin: s, arguments: [a], environment: {a: b}}}}
-- {run: {script: {language: js, source: {name: n, endpoint: 'https://x'}}}}
-- {run: {shell: {command: c, stdin: s, arguments: [a], environment: {a: b}}}}
 """)
 
 _USE: Json = {

@@ -223,7 +223,8 @@ def test_other_calls_are_carried_out_by_a_task_of_ours() -> None:
     [
         {"call": "grpc", "with": {}},
         {"call": "log:0.5.2@global", "with": {}},
-        {"run": {"shell": {"command": "ls"}}},
+        {"run": {"shell": {"command": "${ .command }"}}},
+        {"run": {"script": {"language": "python", "code": "${ .code }"}}},
         {"run": {"container": {"image": "x"}}},
         {"call": "celery", "with": {}},
     ],

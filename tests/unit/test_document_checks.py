@@ -421,8 +421,10 @@ DOUBTED = [
      "3:13: calls of the kind 'catalog' are not supported yet; this task will fault"),
     ("do:\n- a: {call: 'https://x.y/f@v1.0.0'}",
      "3:13: calls of the kind 'catalog' are not supported yet; this task will fault"),
-    ("do:\n- a: {run: {shell: {command: ls}}}",
-     "3:20: processes of the kind 'shell' are not supported yet; this task will fault"),
+    ("do:\n- a: {run: {container: {image: x}}}",
+     "3:24: processes of the kind 'container' are not supported yet; this task will fault"),
+    ("do:\n- a: {run: {shell: {command: 'echo ${ .name }'}}}",
+     "3:30: '${ }' within a longer text is the shell's; pass data as 'arguments'"),
     ("do:\n- a: {try: [], catch: {retry: {delay: PT1S, jitter: {from: PT2S, to: PT1S}}}}",
      "3:45: the jitter ends before it begins"),
     ("do: []\ninput: {schema: {resource: {endpoint: https://x/s.json}}}",
@@ -593,9 +595,30 @@ def test_schedules_are_held_to_a_pause():
 
 
 def test_kinds_that_are_not_built():
-    text = "do:\n- a: {run: {shell: {command: ls}}}\n- b: {call: t}"
+    text = "do:\n- a: {run: {shell: {command: 'echo ${HOME} ${1}'}}}\n- b: {call: t}"
     assert warnings(text, built_kinds={"shell", "celery"}) == []
     assert len(warnings(text, built_kinds=())) == 2
+
+
+@pytest.mark.parametrize(
+    "process",
+    ["shell: {command: '${ .x }'}", "script: {language: js, code: '${ .x }'}"],
+)
+def test_what_a_process_runs_is_the_documents_own_text(process: str) -> None:
+    (error,) = errors(f"do:\n- a: {{run: {{{process}}}}}")
+    assert "must be the document's own text; pass data as 'arguments'" in error
+
+
+def test_processes_that_the_installation_does_not_allow():
+    text = (
+        "do:\n- a: {run: {shell: {command: ls}}}\n"
+        "- b: {run: {script: {language: js, code: '`${name}`'}}}"
+    )
+    assert warnings(text, allows_process=lambda kind, namespace: True) == []
+    assert warnings(text, allows_process=lambda kind, namespace: kind == "shell") == [
+        "4:21: the installation does not allow run.script in the namespace 'test'"
+        " (ORCHESTRATOR_RUN_SCRIPT); this task will fault"
+    ]
 
 
 def test_several_problems_of_several_topics_at_once():

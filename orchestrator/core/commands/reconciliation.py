@@ -75,7 +75,7 @@ def _repair_step(draft: Draft, node: Node) -> None:
             return None
         if node.status is Status.WAITING and TimerKind.RETRY in KINDS[node.kind].on_timer:
             return KINDS[node.kind].on_timer[TimerKind.RETRY](draft, node)
-        if node.kind == "call" and node.open_children == 0:
+        if node.uses_attempts and node.open_children == 0:
             return _recreate_attempt(draft, node)
         if node.kind in ("wait", "listen") and node.open_children == 0:
             return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
@@ -90,7 +90,7 @@ def _recreate_attempt(draft: Draft, node: Node) -> None:
     if node.get_state("attempt") is not None:
         return retry_now(draft, node)
     if last is None:
-        return KINDS["call"].enter(draft, node, draft.plan_of(node))
+        return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
     started = last.state is not AttemptState.WITHDRAWN
     return create_attempt(
         draft,

@@ -62,7 +62,7 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
     if withdrawal.cannot_be_stopped(node, steps):
         return _replace(draft, node, steps, {**reason(data), "output": output})
     control_flow.remove_timers(draft, node)
-    if node.kind == "call":
+    if node.uses_attempts:
         draft.withdrawn.append(node.id)
         node.set_state(attempt=None)
     elif node.kind == "listen":

@@ -7,22 +7,22 @@ its input. Every other call leaves the process as an attempt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core import control_flow, dsl_errors, withdrawal
-from orchestrator.core.attempts import create_attempt, retry_now
+from orchestrator.core import control_flow, dsl_errors
+from orchestrator.core.attempts import create_attempt
 from orchestrator.core.data_flow import NOTHING, render
 from orchestrator.core.document_arguments import in_authored_structure
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.expression_template import Template
 from orchestrator.core.expression_variables import SECRETS, collect
-from orchestrator.core.model import ROOT, AttemptState, Json, TimerKind
-from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
+from orchestrator.core.model import ROOT, Json
+from orchestrator.core.task_kinds import TaskKind, register
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.tasks import run
 from orchestrator.core.transition_draft import Draft
+from orchestrator.core.worker_request import CALL_TASK, ON_TIMER, idempotency_key, queue_of
 from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal_reason
 from orchestrator.document.model import escape
 
@@ -34,15 +34,6 @@ DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
 #: Most calls of functions inside one another.
 MAX_FUNCTIONS = 100
-
-#: Most characters of a queue's name; the deploy check uses it too.
-MAX_QUEUE = 255
-
-#: Most characters of a wrong queue's name in an error.
-MAX_SHOWN = 60
-
-#: The Celery task that carries out every kind of call except `celery`.
-CALL_TASK = "orchestrator.call"
 
 
 class Call:
@@ -112,26 +103,13 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
             f"calls of the kind {plan.task.body['call']!r} are not built"
         )
     node.call, task = _call_request(draft, node, call)
-    return create_attempt(draft, node, task, _queue(draft, node, call), call.priority)
-
-
-def _queue(draft: Draft, node: Node, call: Call) -> str | None:
-    """Return the task's queue. Raises an `expression` fault if it is not a queue's name."""
-    if call.queue is None:
-        return None
-    queue = render(draft, node, call.queue, node.input)
-    if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise dsl_errors.expression(
-            f"the queue is {json.dumps(queue)[:MAX_SHOWN]},"
-            f" not a printable text of 1 to {MAX_QUEUE} characters"
-        )
-    return queue
+    return create_attempt(draft, node, task, queue_of(draft, node, call.queue), call.priority)
 
 
 def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     """Return `Step.call`, and the name of the Celery task that carries it out."""
     call_json: dict[str, Any] = {"kind": call.kind}
-    key = _idempotency_key(draft, node)
+    key = idempotency_key(draft, node)
     if key is not None:
         call_json["key"] = key
     if call.deferred:
@@ -195,21 +173,6 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
     }
 
 
-def _idempotency_key(draft: Draft, node: Node) -> str | None:
-    """Return the idempotency key of a call in a compensation: the same whenever the same step is
-    undone, also after a person's retry. Other calls use their step's key."""
-    compensating = control_flow.in_compensation(draft, node)
-    if compensating is None:
-        return None
-    indices: list[str] = []
-    at = node
-    while at is not compensating and at.parent != ROOT:
-        if at.index is not None:
-            indices.append(str(at.index))
-        at = draft.node(at.parent)
-    return ":".join([f"{compensating.compensates}:{node.reference}", *reversed(indices)])
-
-
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
     _check_depth(draft, node)
     arguments = render(draft, node, call.template, node.input)
@@ -239,18 +202,6 @@ def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> 
     control_flow.complete(draft, node, child.output)
 
 
-def on_expiry(draft: Draft, node: Node) -> None:
-    """Fault a step that no worker has started in time (`metadata.expires`)."""
-    attempt = withdrawal.open_steps(draft).attempts.get(node.id)
-    if attempt is None or attempt.state is not AttemptState.READY or attempt.starts > 1:
-        raise StimulusIgnored("the step was started in time")
-    error = {
-        **dsl_errors.timeout(f"no worker started {node.reference} in time"),
-        "title": "Expired",
-    }
-    raise StepFaulted(node, error, running=True)
-
-
 def on_replaced(draft: Draft, node: Node, replacement: Mapping[str, Json]) -> None:
     """Await the sub-workflow by which the task has replaced itself."""
     workflow, namespace = replacement["workflow_id"], replacement["namespace"]
@@ -260,14 +211,12 @@ def on_replaced(draft: Draft, node: Node, replacement: Mapping[str, Json]) -> No
         node.compensated_by = "child"
 
 
-_ON_TIMER = {TimerKind.RETRY: retry_now, TimerKind.EXPIRY: on_expiry}
-
 register(
     "call",
     TaskKind(
         enter,
         on_child_completed=on_child_completed,
-        on_timer=_ON_TIMER,
+        on_timer=ON_TIMER,
         on_instance_ended=run.on_instance_ended,
         on_replaced=on_replaced,
     ),

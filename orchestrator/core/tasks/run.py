@@ -1,7 +1,7 @@
 """``run``: a sub-workflow as an instance of its own (dsl-reference.md, Run).
 
-Containers, scripts and shell commands are not supported: running one raises a `configuration`
-fault.
+A shell command or a script is an attempt of a worker (`run_process`). Containers are not supported:
+running one raises a `configuration` fault.
 """
 
 from __future__ import annotations
@@ -31,24 +31,28 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
 from orchestrator.core.task_plan import Plan
+from orchestrator.core.tasks import run_process
 from orchestrator.core.transition_draft import Draft
+from orchestrator.core.worker_request import ON_TIMER
+from orchestrator.document.processes import LITERAL_ARGUMENTS
 
-#: The supported kinds of processes.
-BUILT_KINDS = frozenset({"workflow"})
+KINDS = ("workflow", "container", "script", "shell")
+"""The kinds of processes (dsl-reference.md, Run)."""
+
+#: The supported ones.
+BUILT_KINDS = frozenset({"workflow", *LITERAL_ARGUMENTS})
 
 
 class RunTask:
-    """A run task, read once."""
+    """A run of a sub-workflow, read once."""
 
-    __slots__ = ("awaits", "input", "kind", "returns", "target")
+    __slots__ = ("awaits", "input", "returns", "target")
 
     def __init__(self, plan: Plan) -> None:
         body: dict[str, Any] = plan.task.body["run"]
-        kinds = ("workflow", "container", "script", "shell")
-        self.kind = next((kind for kind in kinds if kind in body), "nothing")
         self.awaits: bool = body.get("await", True) is not False
         self.returns: str | None = body.get("return")
-        about = body.get(self.kind) or {}
+        about = body["workflow"]
         named = {name: about.get(name) for name in ("namespace", "name", "version")}
         self.target = Template(named, "run.workflow")
         raw = about.get("input")
@@ -56,12 +60,15 @@ class RunTask:
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Start the sub-workflow; await it unless the task says not to."""
+    """Start the process; await it unless the task says not to."""
+    kind = next((name for name in KINDS if name in plan.task.body["run"]), "nothing")
+    if kind in LITERAL_ARGUMENTS:
+        return run_process.enter(draft, node, plan, kind)
+    if kind not in BUILT_KINDS:
+        raise dsl_errors.configuration(f"running a {kind} is not built")
     if plan.kind_plan is None:
         plan.kind_plan = RunTask(plan)
     process: RunTask = plan.kind_plan
-    if process.kind not in BUILT_KINDS:
-        raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
     raw = node.input if process.input is None else render(draft, node, process.input, node.input)
     if process.awaits:
@@ -255,4 +262,4 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     return with_instance({**error, "instance": None}, node.reference)
 
 
-register("run", TaskKind(enter, on_instance_ended=on_instance_ended))
+register("run", TaskKind(enter, on_timer=ON_TIMER, on_instance_ended=on_instance_ended))

@@ -21,8 +21,11 @@ KnownWorkflows = Callable[[str], Collection[str]]
 QueueProblem = Callable[[str, str | None], str | None]
 """`(task, the queue that the document names)`: why its steps would wait, or run elsewhere."""
 
+AllowsProcess = Callable[[str, str], bool]
+"""`(kind, namespace)`: whether the installation allows its workflows shell commands or scripts."""
+
 #: The kinds of calls and processes that this product can run.
-BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
+BUILT_KINDS = frozenset({"celery", "http", "openapi", "script", "shell", "workflow"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class CheckEnvironment:
     `known_workflows` the deployed workflows of a namespace; None: not available, so nothing is
     checked against it. `allows_other_namespaces`: a workflow may run workflows of other namespaces.
     `shortest_interval`: the shortest allowed interval of a schedule, in seconds. `queue_problem`
-    returns what is wrong with the queue of a Celery task."""
+    returns what is wrong with the queue of a Celery task. `allows_process` says whether the
+    installation allows a namespace to run shell commands or scripts."""
 
     known_tasks: Collection[str] | None = None
     built_kinds: Collection[str] = BUILT_KINDS
@@ -40,6 +44,7 @@ class CheckEnvironment:
     shortest_interval: float = 0.0
     known_workflows: KnownWorkflows | None = None
     queue_problem: QueueProblem | None = None
+    allows_process: AllowsProcess | None = None
 
 
 @dataclass(frozen=True, slots=True)

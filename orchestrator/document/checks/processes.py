@@ -8,6 +8,7 @@ from orchestrator.document.checks.check_context import Context
 from orchestrator.document.dsl_schema.run_processes import PROCESSES
 from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
 from orchestrator.document.message_text import nearest_word, quoted, quoted_list, suggestion
+from orchestrator.document.processes import LITERAL_ARGUMENTS
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
 
@@ -41,10 +42,40 @@ def _check_process(context: Context, site: TaskSite) -> None:
     run = site.body["run"]
     kind = next(key for key in PROCESSES if key in run)
     context.warn_unsupported(f"{site.pointer}/run/{kind}", kind, "processes")
+    if kind in LITERAL_ARGUMENTS:
+        _check_worker_process(context, site, kind)
     if kind == "script":
         _check_language(context, f"{site.pointer}/run/script/language", run["script"]["language"])
     elif kind == "workflow":
         _check_workflow(context, site)
+
+
+def _check_worker_process(context: Context, site: TaskSite, kind: str) -> None:
+    """Warn of a process that the installation does not allow. Refuse one whose own text is an
+    expression: an input could choose what is run."""
+    pointer, process = f"{site.pointer}/run/{kind}", site.body["run"][kind]
+    allows, own = context.environment.allows_process, context.document["document"]["namespace"]
+    if allows is not None and not allows(kind, own):
+        message = (
+            f"the installation does not allow run.{kind} in the namespace {quoted(own)}"
+            f" (ORCHESTRATOR_RUN_{kind.upper()}); this task will fault"
+        )
+        context.warn(pointer, message)
+    for key in sorted(LITERAL_ARGUMENTS[kind] & process.keys()):
+        text = process[key]
+        if is_expression(text):
+            message = (
+                f"{quoted(key)} must be the document's own text; pass data as 'arguments',"
+                " 'environment' or 'stdin'"
+            )
+            context.error(f"{pointer}/{key}", message)
+        elif kind == "shell" and _EMBEDDED.search(text):
+            message = "'${ }' within a longer text is the shell's; pass data as 'arguments'"
+            context.warn(f"{pointer}/{key}", message)
+
+
+#: An expression within a text, as far as it is no variable of the shell: `${ .name }`.
+_EMBEDDED = re.compile(r"\$\{\s*[.$]|\$\{\s+")
 
 
 def _check_language(context: Context, pointer: str, name: str) -> None:

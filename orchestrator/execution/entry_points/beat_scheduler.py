@@ -27,6 +27,7 @@ from orchestrator.log import get_logger
 from orchestrator.outage_log import POSTGRES
 from orchestrator.outbound import OutboundClient
 from orchestrator.settings import Settings, load_settings
+from orchestrator.task_dispatcher import PUBLISH_TIMEOUT
 
 with configuration_exit():  # they need psycopg2
     from orchestrator.bootstrap import services
@@ -69,7 +70,6 @@ class Scheduler(celery.beat.Scheduler):
             settings = load_settings()
             require_parts(settings)
             checked = require_schema(settings)
-        self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app, checked=checked)
         database, meter = self._services.database, self._services.meter
         self._presence = Presence(database, "beat", url_of(app))
@@ -172,7 +172,7 @@ class Scheduler(celery.beat.Scheduler):
         message = copy.copy(entry)
         message.options = {"task_id": task_id, "retry": False, **entry.options}
         message.options["headers"] = dict(message.options.get("headers") or {})
-        with self.app.producer_pool.acquire(block=True, timeout=self._publish_timeout) as producer:
+        with self.app.producer_pool.acquire(block=True, timeout=PUBLISH_TIMEOUT) as producer:
             self.apply_async(message, producer=producer, advance=False)
 
     def close(self) -> None:

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.calls import CallContext, call_errors, deferred_call_context
 from orchestrator.calls.call_context import secret_missing
 from orchestrator.calls.call_secrets import Secrets
+from orchestrator.calls.process_policy import ProcessPolicy
 from orchestrator.calls.token_cache import Tokens
 from orchestrator.core.task_plan import workflow_plan
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
+from orchestrator.document.processes import LITERAL_ARGUMENTS
+from orchestrator.process_runner import Isolation
 
 if TYPE_CHECKING:
     from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.expressions import Evaluate
     from orchestrator.outbound import OutboundClient
+    from orchestrator.settings import Settings
     from orchestrator.state_manager import ClaimedAttempt
 
 
@@ -33,6 +37,7 @@ def call_context(runtime: WorkerRuntime, claimed: ClaimedAttempt) -> CallContext
         services.evaluator.evaluate,
         lambda name: services.secrets.get(claimed.namespace, name, services.database),
         runtime.tokens,
+        _process_policy(runtime.settings, claimed.namespace),
     )
 
 
@@ -42,8 +47,10 @@ def call_context_of(
     evaluate: Evaluate,
     secret: Callable[[str], Any],
     tokens: Tokens | None = None,
+    processes: ProcessPolicy | None = None,
 ) -> CallContext:
-    """Return the context of one attempt's call. `secret` returns a secret's value, or None."""
+    """Return the context of one attempt's call. `secret` returns a secret's value, or None;
+    `processes` says which ones may run (default: none)."""
 
     def known_secret(name: str) -> Any:
         value = secret(name)
@@ -60,7 +67,15 @@ def call_context_of(
         timeout=claimed.attempt.time_limit,
         tokens=tokens or Tokens(),
         secrets_in_data=lambda: workflow_plan(claimed.workflow).secrets_in_data,
+        processes=processes or ProcessPolicy(),
     )
+
+
+def _process_policy(settings: Settings, namespace: str) -> ProcessPolicy:
+    allowed = frozenset(
+        kind for kind in LITERAL_ARGUMENTS if settings.allows_process(kind, namespace)
+    )
+    return ProcessPolicy(allowed, Isolation(settings.run_isolation), settings.max_payload)
 
 
 @dataclass(frozen=True, slots=True)
