@@ -106,15 +106,6 @@ class Settings:
     #: Whether a workflow may run workflows of another namespace. These use the secrets of their own
     #: namespace: allow it only where all who deploy may see every namespace.
     run_across_namespaces: bool = False
-    #: The namespaces whose workflows may run shell commands on the workers (``*``: all).
-    run_shell: tuple[str, ...] = ()
-    #: The namespaces whose workflows may run scripts in Python and JavaScript on the workers
-    #: (``*``: all).
-    run_script: tuple[str, ...] = ()
-    #: The least isolation from its machine that a shell command or a script runs with:
-    #: ``namespaces`` (bubblewrap), ``uid``, ``process`` or ``none``. A worker uses the best that
-    #: its machine has.
-    run_isolation: str = _checked("namespaces", OneOf(("namespaces", "uid", "process", "none")))
     #: How long events are stored. An event that an instance or a schedule still needs is stored
     #: longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
@@ -149,6 +140,16 @@ class Settings:
     #: The API key that the command line and the client send.
     api_key: str | None = _secret(None)
 
+    #: The namespaces whose workflows may run shell commands on the workers (``*``: all).
+    run_shell: tuple[str, ...] = ()
+    #: The namespaces whose workflows may run scripts in Python and JavaScript on the workers
+    #: (``*``: all).
+    run_script: tuple[str, ...] = ()
+    #: The least isolation from its machine that a shell command or a script runs with:
+    #: ``namespaces`` (bubblewrap), ``uid``, ``process`` or ``none``. A worker uses the best that
+    #: its machine has.
+    run_isolation: str = _checked("namespaces", OneOf(("namespaces", "uid", "process", "none")))
+
     #: A folder of secrets for workflows: ``namespace/name``, or ``name`` for all namespaces.
     secrets_dir: str | None = None
     #: The keys that encrypt the secrets in the database: Fernet keys. The first one encrypts, all
@@ -173,15 +174,15 @@ class Settings:
     #: The format of log lines: ``auto`` is text on a terminal and JSON elsewhere.
     log_format: str = _checked("auto", OneOf(("auto", "text", "json")))
 
-    def allows_process(self, kind: str, namespace: str) -> bool:
-        """Whether the workflows of a namespace may run a ``shell`` command or a ``script``."""
-        allowed = {"shell": self.run_shell, "script": self.run_script}[kind]
-        return namespace in allowed or "*" in allowed
-
     @property
     def direct_url(self) -> str:
         """A URL that reaches Postgres itself, for LISTEN."""
         return self.database_direct_url or self.database_url
+
+    def allows_process(self, kind: str, namespace: str) -> bool:
+        """Whether the workflows of a namespace may run a ``shell`` command or a ``script``."""
+        allowed = {"shell": self.run_shell, "script": self.run_script}[kind]
+        return namespace in allowed or "*" in allowed
 
 
 def variable(name: str) -> str:

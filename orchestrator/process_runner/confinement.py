@@ -6,6 +6,7 @@ inherited by every child; neither can be taken back.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -43,6 +44,13 @@ def prctl(option: int, value: int) -> None:
     """Set an attribute of this process (prctl of Linux). Raises `OSError`."""
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl {option}")
+
+
+def hide_memory() -> None:
+    """Keep other processes of this user from reading this one's memory and environment: it and its
+    forks count as not dumpable. Does nothing where that is not known."""
+    with contextlib.suppress(OSError, AttributeError):
+        prctl(PR_SET_DUMPABLE, 0)
 
 
 def landlock_version() -> int:

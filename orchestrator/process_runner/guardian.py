@@ -283,7 +283,7 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
 def main() -> None:
     """Read the order, carry it out, write the report."""
     order = json.loads(sys.stdin.buffer.readline())
-    confinement.prctl(confinement.PR_SET_DUMPABLE, 0)
+    confinement.hide_memory()
     if order["detached"]:
         _detach()
     confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER, 1)

@@ -35,6 +35,7 @@ TITLES = {
     "lease": "Leases, delivery and shutdown",
     "max_payload": "Bounds and retention",
     "api_host": "API",
+    "run_shell": "Shell commands and scripts",
     "secrets_dir": "Secrets of workflows",
     "outbound_allow": "Outgoing calls",
     "metrics_without_key": "Metrics and logs",

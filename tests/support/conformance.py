@@ -220,6 +220,9 @@ def product(
             secrets_dir=kept,
             run_across_namespaces="true",  # one of the cases does
             shortest_interval="0.01",  # another asks for every 10 ms
+            run_shell="*",
+            run_script="*",
+            run_isolation="none",  # at least; bubblewrap may be missing here
         ) as stack,
     ):
         stack.api()

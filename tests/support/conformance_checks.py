@@ -49,12 +49,28 @@ REQUESTS = {
 }
 
 
+#: Texts within a member of the output, or within the error's detail.
+TEXTS = {
+    "sdk-java/shell-echo": ("stdout", "Hello, anonymous"),
+    "sdk-java/shell-jq-argument": ("stdout", "Hello, John Doe"),
+    "sdk-java/shell-args-literal": ("stdout", "--user=john --password=doe"),
+    "sdk-java/shell-return-stderr": (None, "ls:"),
+    "sdk-java/script-throw": ("detail", "test error"),
+    "sdk-java/script-throw-all": ("detail", "test error"),
+    "quarkus-flow/run-shell": ("stdout", "Executing run shell task"),
+}
+
+
 def check_words(id: str, outcome: Outcome) -> None:
     """Hold what happened against what the case asks for."""
     if id in SECONDS:
         moments = (outcome.instance[name] for name in ("created_at", "ended_at"))
         began, ended = (datetime.fromisoformat(each) for each in moments)
         assert (ended - began).total_seconds() >= SECONDS[id]
+    if id in TEXTS:
+        member, text = TEXTS[id]
+        value = outcome.error if member == "detail" else outcome.output
+        assert text in (value if member is None else value[member]), value
     if id in REQUESTS:
         assert len(outcome.requests) == REQUESTS[id], outcome.requests
     if outcome.after is not None:

@@ -48,8 +48,26 @@ class MainProcess:
         )
         self._exit_watcher = ChildExitWatcher(self._on_child_exit)
         self._pid = os.getpid()
+        self._prepare_processes()
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
+
+    def _prepare_processes(self) -> None:
+        """Hide the worker from the commands of workflows, if it may run any; say how well it
+        isolates them. The pool's processes are forks of this one."""
+        settings = self.runtime.settings
+        if not settings.run_shell and not settings.run_script:
+            return
+        from orchestrator.process_runner import available_isolation
+        from orchestrator.process_runner.confinement import hide_memory
+
+        hide_memory()
+        log.info(
+            "Shell commands and scripts of workflows are allowed",
+            action="processes_allowed",
+            isolation=available_isolation().value,
+            least=settings.run_isolation,
+        )
 
     def start(self) -> None:
         """Start the threads. Call it after the pool has forked: a fork must not copy a lock that
