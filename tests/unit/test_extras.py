@@ -27,7 +27,7 @@ from orchestrator.settings import Settings
 
 #: What needs an extra: commands, servers, migrations, doctor's checks, metrics for Prometheus.
 OF_EXTRAS = re.compile(
-    r"orchestrator\.(cli|embedded|examples|_bundled|database\.schema\.(tables|migrations)"
+    r"orchestrator\.(cli|doctor|embedded|examples|_bundled|database\.schema\.(tables|migrations)"
     r"|metrics\.exposition|database\.operations\.consistency_\w+)\b"
 )
 #: Libraries of extras that a requirement of the base brings as well.

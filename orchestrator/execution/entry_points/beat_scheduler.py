@@ -27,7 +27,6 @@ from orchestrator.log import get_logger
 from orchestrator.outage_log import POSTGRES
 from orchestrator.outbound import OutboundClient
 from orchestrator.settings import Settings, load_settings
-from orchestrator.task_dispatcher import PUBLISH_TIMEOUT
 
 with configuration_exit():  # they need psycopg2
     from orchestrator.bootstrap import services
@@ -42,6 +41,7 @@ with configuration_exit():  # they need psycopg2
     from orchestrator.scheduler.maintenance_loop import MaintenanceJob, MaintenanceLoop
     from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
     from orchestrator.scheduler.process_announcement import Presence
+    from orchestrator.task_dispatcher import PUBLISH_TIMEOUT
 from orchestrator.scheduler.rerouting import Rerouting
 
 if TYPE_CHECKING:
