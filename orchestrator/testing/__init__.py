@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.testing.crash_report import CrashReport, Finding
+    from orchestrator.testing.effects import Effect, Ledger, effect
     from orchestrator.testing.errors import (
         CommandRefused,
         NoEnd,
@@ -31,7 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommandRefused",
+    "CrashReport",
+    "Effect",
+    "Finding",
     "HttpRequest",
+    "Ledger",
     "NoEnd",
     "Run",
     "StepView",
@@ -42,6 +48,7 @@ __all__ = [
     "UnknownWorkflow",
     "UnstubbedRequest",
     "Workflows",
+    "effect",
     "lost",
     "raises",
     "response",
@@ -51,7 +58,11 @@ __all__ = [
 
 _MODULES = {
     "CommandRefused": "errors",
+    "CrashReport": "crash_report",
+    "Effect": "effects",
+    "Finding": "crash_report",
     "HttpRequest": "http_stubs",
+    "Ledger": "effects",
     "NoEnd": "errors",
     "Run": "run",
     "StepView": "steps",
@@ -62,6 +73,7 @@ _MODULES = {
     "UnknownWorkflow": "errors",
     "UnstubbedRequest": "errors",
     "Workflows": "workflows",
+    "effect": "effects",
     "lost": "stubs",
     "raises": "stubs",
     "response": "http_stubs",

@@ -24,6 +24,8 @@ from orchestrator.testing.errors import UnstubbedRequest, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: The first status that says that nothing was done.
+_FAILED = 400
 _PART = re.compile(r"\\\{[^{}]*\\\}|\\\*")
 _REASONS: tuple[tuple[type[BaseException], type[Exception]], ...] = (
     (TimeoutError, TimedOut),
@@ -70,16 +72,16 @@ def response(
 class HttpStubs(OutboundClient):
     """The client of calls in a test: it sends nothing, and knows the stubs' answers only.
 
-    `on_request` is told each request that has an answer, before its stub is asked."""
+    `on_answer` is told each request that was answered with a success."""
 
     def __init__(
         self,
         answers: Mapping[str, Any],
-        on_request: Callable[[HttpRequest], None] = lambda _: None,
+        on_answer: Callable[[HttpRequest], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._answers = [(_pattern(name), name, stub) for name, stub in answers.items()]
-        self._on_request = on_request
+        self._on_answer = on_answer
         #: Every request, in order.
         self.requests: list[HttpRequest] = []
 
@@ -97,12 +99,14 @@ class HttpStubs(OutboundClient):
         request = HttpRequest(method.upper(), _with_query(url, query), dict(headers), content)
         stub = self._stub_of(request)
         self.requests.append(request)
-        self._on_request(request)
         try:
             answer = stubs.answer(stub, (request,), {})
         except (TimeoutError, ConnectionError) as error:
             raise _translated(error) from error
-        return _response(request, answer)
+        answered = _response(request, answer)
+        if answered.status < _FAILED:
+            self._on_answer(request)
+        return answered
 
     def fetch(
         self,

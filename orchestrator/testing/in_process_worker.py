@@ -36,6 +36,7 @@ from orchestrator.state_manager.claimed_attempt import (
     claimed_attempt,
 )
 from orchestrator.testing import stubs
+from orchestrator.testing.effects import Effect, Ledger
 from orchestrator.testing.errors import TestingError
 from orchestrator.testing.in_memory_rows import chain
 from orchestrator.testing.stubs import Stub, Takes, WorkerLost
@@ -75,12 +76,17 @@ class Worker(AttemptRunner):
         self.stubs = dict(tasks)
         self.http = http
         self.deaths: Deaths = Deaths()
+        self.ledger = Ledger()
+        #: In a forked process: tells the parent of an effect or an end.
+        self.tell: Callable[[str, Any], None] | None = None
         #: Every call of a task: its name, its positional and its keyword arguments.
         self.calls: list[tuple[str, list[Any], dict[str, Any]]] = []
         self._deploy = deploy
         self._stub_app = _stub_app()
-        self._mistake: TestingError | None = None
+        #: A mistake of the test, met by the attempt that runs.
+        self.mistake: TestingError | None = None
         self._is_dead = False
+        self._effects = 0
         self._stub_of_attempt: Stub = None
         self._has_stub = False
         if app is not None:
@@ -115,13 +121,13 @@ class Worker(AttemptRunner):
     def _run(
         self, task: Task[Any, Any], claimed: ClaimedAttempt, stub: Stub, has_stub: bool
     ) -> None:
-        self._mistake, self._is_dead = None, False
+        self.mistake, self._is_dead, self._effects = None, False, 0
         self._stub_of_attempt, self._has_stub = stub, has_stub
         attempt = claimed.attempt
         if not self.deaths.run_apart(self, task, claimed):
             self.run_here(task, claimed)
-        if self._mistake is not None:
-            raise self._mistake
+        if self.mistake is not None:
+            raise self.mistake
         if self._is_dead:
             self.engine.lose(attempt)
         self.engine.settle()
@@ -150,10 +156,39 @@ class Worker(AttemptRunner):
         self._is_dead = True
         raise WorkerLost("the worker dies here")
 
+    def lose_process(self) -> None:
+        """The process that ran the attempt is gone."""
+        self._is_dead = True
+
     @property
     def is_dead(self) -> bool:
         """Whether the process that runs the present attempt is dead."""
         return self._is_dead
+
+    # -- effects -------------------------------------------------------------------------------
+
+    def effect(
+        self, claimed: ClaimedAttempt, name: str, details: Mapping[str, Any], **more: Any
+    ) -> Effect:
+        """Record an effect of the attempt that runs; its process may die after it."""
+        if self._is_dead:
+            raise WorkerLost("the worker is dead")
+        one = self.ledger.record(name, details, claimed, **more)
+        if self.tell is not None:
+            self.tell("effect", one)
+        self._count_effect(claimed)
+        return one
+
+    def take_effect(self, one: Effect) -> None:
+        """Record an effect of an attempt that ran in a forked process."""
+        self.ledger.add(one)
+        self._effects += 1
+        self.deaths.count_effect(self._effects)
+
+    def _count_effect(self, claimed: ClaimedAttempt) -> None:
+        self._effects += 1
+        self.deaths.count_effect(self._effects)
+        self.deaths.after_effect(self, claimed, self._effects)
 
     # -- what `AttemptRunner` asks -------------------------------------------------------------
 
@@ -164,14 +199,16 @@ class Worker(AttemptRunner):
 
     def commit(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
         """Commit an attempt's end, unless its process is dead or the test is wrong."""
-        if self._is_dead or self._mistake is not None:
+        if self._is_dead or self.mistake is not None:
             return
         self.deaths.before_commit(self, claimed)
         self.record(claimed, ended)
 
     def record(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
         """Give the engine an attempt's end."""
-        if ended.state is AttemptState.LOST:
+        if self.tell is not None:
+            self.tell("end", ended)
+        elif ended.state is AttemptState.LOST:
             self._is_dead = True
         else:
             self.engine.end(claimed.attempt, ended, run=False)
@@ -219,7 +256,7 @@ class Worker(AttemptRunner):
             self.deaths.before_body(self, running.claimed)
             return self.body_of(running, body)()
         except TestingError as mistake:
-            self._mistake = mistake
+            self.mistake = mistake
             raise
         except WorkerLost:
             self._is_dead = True
@@ -243,13 +280,16 @@ class Worker(AttemptRunner):
 class Deaths:
     """Where workers die: nowhere. `crash_everywhere` has others."""
 
-    def before_body(self, worker: Worker, claimed: ClaimedAttempt) -> None:
+    def before_body(self, worker: Worker, _: ClaimedAttempt) -> None:
         """A task is about to run."""
 
-    def after_effect(self, worker: Worker, claimed: ClaimedAttempt, number: int) -> None:
+    def count_effect(self, number: int) -> None:
+        """The attempt that runs has had so many effects."""
+
+    def after_effect(self, worker: Worker, _: ClaimedAttempt, number: int) -> None:
         """A task's n-th effect has happened."""
 
-    def before_commit(self, worker: Worker, claimed: ClaimedAttempt) -> None:
+    def before_commit(self, worker: Worker, _: ClaimedAttempt) -> None:
         """A task's end is about to be committed."""
 
     def run_apart(self, worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) -> bool:

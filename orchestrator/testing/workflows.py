@@ -14,7 +14,7 @@ same code. One thing happens at a time. The clock stands still while tasks run a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core import Bounds
 from orchestrator.core.model import Json
 from orchestrator.document.model import Workflow
+from orchestrator.testing.crash_everywhere import Played, crash_everywhere
+from orchestrator.testing.crash_points import Crashes
+from orchestrator.testing.crash_report import CrashReport
 from orchestrator.testing.document_files import Document, is_file_name, workflow_of
 from orchestrator.testing.driver import Driver
+from orchestrator.testing.effects import Ledger, record_request
 from orchestrator.testing.engine import Engine
 from orchestrator.testing.errors import UnknownWorkflow, did_you_mean
 from orchestrator.testing.http_stubs import HttpRequest, HttpStubs
@@ -31,7 +35,7 @@ from orchestrator.testing.in_process_worker import Worker
 from orchestrator.testing.instance_store import EPOCH
 from orchestrator.testing.run import Run
 from orchestrator.testing.schedules import Schedules
-from orchestrator.testing.stubs import Stub
+from orchestrator.testing.stubs import Stub, fresh
 from orchestrator.testing.unknown_tasks import check_stubs
 
 if TYPE_CHECKING:
@@ -72,12 +76,11 @@ class Workflows:
         self._secrets = dict(secrets or {})
         self._start_time = now
         self._limits = limits
-        self._engine = Engine(self._secrets, limits, now)
-        worker = Worker(
-            self._engine, app, self._tasks, self._http_stubs(self._http), self._converted
-        )
-        self._schedules = Schedules(self._engine)
-        self._driver = Driver(self._engine, worker, self._schedules)
+        engine = Engine(self._secrets, limits, now)
+        worker = Worker(engine, app, self._tasks, self._http_stubs(self._http), self._converted)
+        self._schedules = Schedules(engine)
+        #: Lets things happen; for tools.
+        self.driver = Driver(engine, worker, self._schedules)
 
     # -- documents -----------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class Workflows:
         """
         id = ""
         for document in documents:
-            id = self._engine.deploy_workflow(workflow_of(document, self.folders))
+            id = self.driver.engine.deploy_workflow(workflow_of(document, self.folders))
         return id.rpartition("/")[0]
 
     def deploy(self, *documents: Document) -> str:
@@ -98,15 +101,15 @@ class Workflows:
         for document in documents:
             name = self.add(document)
             id = self._id_of(name)
-            self._schedules.activate(self._engine.workflows[id], id)
+            self._schedules.activate(self.driver.engine.workflows[id], id)
         return name
 
     def _converted(self, converted: Converted) -> str:
-        return self._engine.deploy_workflow(workflow_of(converted.document, ()))
+        return self.driver.engine.deploy_workflow(workflow_of(converted.document, ()))
 
     def _id_of(self, document: Document) -> str:
         """Return the id of a document; one that is not deployed yet is."""
-        known = self._engine.workflows
+        known = self.driver.engine.workflows
         if isinstance(document, str) and "\n" not in document and not is_file_name(document):
             found = [id for id in known if id == document or id.startswith(f"{document}/")]
             if not found:
@@ -116,11 +119,11 @@ class Workflows:
                     f" Added are: {', '.join(names) or 'none'}"
                 )
             return found[-1]
-        return self._engine.deploy_workflow(workflow_of(document, self.folders))
+        return self.driver.engine.deploy_workflow(workflow_of(document, self.folders))
 
     def workflow(self, name: str) -> Workflow:
         """Return a workflow that was added, as the engine sees it."""
-        return self._engine.workflows[self._id_of(name)]
+        return self.driver.engine.workflows[self._id_of(name)]
 
     # -- instances -----------------------------------------------------------------------------
 
@@ -164,53 +167,106 @@ class Workflows:
         """Start an instance and run what needs no time. The parameters are those of `run`."""
         id = self._id_of(document)
         self._use(tasks or {}, http or {})
-        self._driver.permute(seed)
-        instance = self._engine.insert(id, input, business_id=business_id)
-        self._driver.work()
-        return Run(self._driver, instance)
+        self.driver.permute(seed)
+        instance = self.driver.engine.insert(id, input, business_id=business_id)
+        self.driver.work()
+        return Run(self.driver, instance)
+
+    def crash_everywhere(
+        self,
+        document: Document,
+        input: Json = None,
+        *,
+        tasks: Mapping[str, Stub] | None = None,
+        http: Mapping[str, Stub] | None = None,
+        drive: Callable[[Run], object] = Run.finish,
+        before_each: Callable[[], object] = lambda: None,
+        fork: bool = False,
+    ) -> CrashReport:
+        """Run an instance for every place where the death of a worker shows, and report which
+        effects happened twice and which were left undone. Effects are what fakes report by
+        `effect`, and changing requests that stubs answer.
+
+        `drive`: brings a started instance to its end (by default: lets time pass); it sends the
+        events that the workflow waits for. `before_each`: resets what the fakes remember before
+        every run. `fork`: an attempt that dies runs in a process of its own, which is killed.
+        Other parameters are those of `run`. Raises what `run` raises.
+        """
+        id = self._id_of(document)
+        self._use(tasks or {}, http or {})
+
+        def play(deaths: Crashes) -> Played:
+            before_each()
+            copy = self._copy(tasks or {}, http or {})
+            copy.driver.worker.deaths = deaths
+            run = copy.start(id, input)
+            drive(run)
+            return Played(copy.driver.engine, copy.driver.worker, run.id)
+
+        return crash_everywhere(play, id, fork=fork)
+
+    def _copy(self, tasks: Mapping[str, Stub], http: Mapping[str, Stub]) -> Workflows:
+        """Return an object with the same documents and fresh stubs, and no instances."""
+        copy = Workflows(
+            tasks={name: fresh(stub) for name, stub in {**self._tasks, **tasks}.items()},
+            http={name: fresh(stub) for name, stub in {**self._http, **http}.items()},
+            secrets=self._secrets,
+            folders=self.folders,
+            now=self._start_time,
+            limits=self._limits,
+        )
+        copy.app = copy.driver.worker.app = self.app
+        copy.driver.engine.workflows.update(self.driver.engine.workflows)
+        copy.driver.engine.observers += self.driver.engine.observers
+        return copy
 
     def _use(self, tasks: Mapping[str, Stub], http: Mapping[str, Stub]) -> None:
         """Use these stubs from now on, besides those of this object."""
-        worker = self._driver.worker
+        worker = self.driver.worker
         worker.stubs = {**self._tasks, **tasks}
         if tasks:
-            check_stubs(tasks, self._engine.workflows.values(), self.app)
+            check_stubs(tasks, self.driver.engine.workflows.values(), self.app)
         if http:
             worker.http = self._http_stubs({**self._http, **http})
 
     def _http_stubs(self, answers: Mapping[str, Stub]) -> HttpStubs:
-        return HttpStubs(answers)
+        return HttpStubs(answers, record_request)
 
     # -- what happens around them --------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
         """The time of the virtual clock (UTC)."""
-        return self._engine.now
+        return self.driver.engine.now
 
     @property
     def runs(self) -> list[Run]:
         """Every instance, in the order of their starts."""
-        return [Run(self._driver, id) for id in self._engine.rows]
+        return [Run(self.driver, id) for id in self.driver.engine.rows]
 
     @property
     def scheduled(self) -> list[Run]:
         """The instances that schedules have started."""
-        return [Run(self._driver, id) for id in self._schedules.started]
+        return [Run(self.driver, id) for id in self._schedules.started]
 
     @property
     def calls(self) -> list[tuple[str, list[Any], dict[str, Any]]]:
         """Every call of a task: name, positional and keyword arguments."""
-        return self._driver.worker.calls
+        return self.driver.worker.calls
 
     @property
     def requests(self) -> list[HttpRequest]:
         """Every HTTP request of the documents."""
-        return self._driver.worker.http.requests
+        return self.driver.worker.http.requests
+
+    @property
+    def ledger(self) -> Ledger:
+        """What tasks did to the world outside, as their fakes report it (`effect`)."""
+        return self.driver.worker.ledger
 
     def advance(self, **duration: float) -> None:
         """Let time pass for all instances and schedules: ``advance(days=1)``."""
-        self._driver.advance(timedelta(**duration))
+        self.driver.advance(timedelta(**duration))
 
     def send(
         self, event: Json, data: Json = None, *, namespace: str = "default", **attributes: Json
@@ -221,4 +277,4 @@ class Workflows:
         Raises:
             InvalidEvent: it is no CloudEvent.
         """
-        self._driver.send(event, data, attributes, namespace)
+        self.driver.send(event, data, attributes, namespace)
