@@ -86,7 +86,7 @@ def test_no_clock_of_the_api_decides(play: Play, hours: int):
     assert play.output(id) == ["after"]
 
 
-def test_a_start_that_commits_after_an_event_that_it_began_before(play: Play, database_url: str):
+def test_a_start_that_commits_after_an_event_that_it_began_before(play: Play):
     """They overlap: whoever looks, the answer is the same, here that it hears the event."""
     name = play.workflow(GATE, {"f": {"fork": {"branches": [listen(ONE, "a"), listen(ONE, "b")]}}})
     ((workflow,),) = play.api.all("select id::text from orchestrator.workflows where name = %s",

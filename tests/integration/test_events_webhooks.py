@@ -529,7 +529,7 @@ def test_a_webhooks_secret_is_encrypted_where_there_is_a_key(street: Street):
     assert webhook_secrets.opened(SecretCipher((key,)), NAMESPACE, id, again) == SECRET
 
 
-def test_what_is_sent_is_signed_with_an_encrypted_secret(street: Street, database_url: str):
+def test_what_is_sent_is_signed_with_an_encrypted_secret(street: Street):
     cipher = SecretCipher((encryption.new_key(),))
     with Stub(lambda _: Answer(200)) as receiver:
         id = street.subscribe(receiver.url)

@@ -82,16 +82,17 @@ def put(outside: Outside, id: str, command: str) -> None:
     outside.state.store.put_stimulus(id, StimulusKind.COMMAND, data={"command": command})
 
 
-def test_nothing_is_evaluated_under_the_row_lock(outside, slow, database_url):
+def test_nothing_is_evaluated_under_the_row_lock(outside, slow, module_database_url):
     id = outside.start(FORKED, input={"n": 1})
     wakes(outside, id)
-    other = Database(database_url, size=1)
+    other = Database(module_database_url, size=1)
 
     def lock() -> None:
         with other.transaction() as transaction:
-            transaction.one(
+            found = transaction.one(
                 "select 1 from orchestrator.instances where id = %s for update nowait", (id,)
             )
+        assert found == (1,)
 
     slow.meanwhile.append(lock)
     slow.state(outside.state).process_inbox(id)
