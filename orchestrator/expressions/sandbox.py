@@ -15,6 +15,7 @@ more. Every other exit is the machine's fault.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -142,6 +143,14 @@ class _Engine:
         with self._lock:
             self._drop()
 
+    def close_if_idle(self) -> None:
+        """Stop the child, unless it runs a program."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
     def detach(self) -> None:
         """Reset after a fork: the child belongs to the parent process, and the lock may be
         locked."""
@@ -216,4 +225,12 @@ def _detach_all() -> None:
         engine.detach()
 
 
+def _close_all() -> None:
+    """Stop the children of evaluators that nobody closed. One that is busy ends with this
+    process."""
+    for engine in list(_engines):
+        engine.close_if_idle()
+
+
 os.register_at_fork(after_in_child=_detach_all)
+atexit.register(_close_all)

@@ -159,14 +159,12 @@ def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: flo
 
 
 def _is_enough(ground: Ground, row: Row, striker: Striker, until: float, meanwhile: int) -> bool:
-    if row.enough is not None and not row.enough(ground):
-        return False
     workflows = len(ground.told)
-    if striker.done and workflows >= row.workflows:
-        return True
+    whole = striker.done and workflows >= row.workflows
     least = min(LEAST_WORKFLOWS, row.workflows)
     few = striker.struck >= min(LEAST_STRIKES, row.strikes) and workflows >= least
-    return few and meanwhile > 0 and time.monotonic() > until
+    over = whole or (few and meanwhile > 0 and time.monotonic() > until)
+    return over and (row.enough is None or row.enough(ground))
 
 
 def _heal(ground: Ground, servers: Servers) -> None:

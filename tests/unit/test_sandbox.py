@@ -258,6 +258,17 @@ def test_it_ends_with_its_parent(how: signal.Signals) -> None:
         stream.close()
 
 
+def test_it_ends_in_order_where_nobody_closes_it() -> None:
+    code = (
+        "from orchestrator.expressions import Evaluator\n"
+        "e = Evaluator(); assert e.evaluate('[1] | first', None, {}) == 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_python_that_cannot_start_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python3")
     sandbox = Sandbox()
