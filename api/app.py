@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import flask_smorest  # type: ignore[import-untyped]
 from flask import Flask, current_app, g, request
 
-from api.console import login, pages
+from api.console import login, oidc_login, pages
 from api.http import etags, idempotency, problem_types, problems, trace_id
 from api.http.app_state import EXTENSION, AppState, caller_of, state
 from api.http.authentication import Authenticator, Role
@@ -49,6 +49,8 @@ from api.shared.gauge_cache import Gauges
 from api.shared.hint_sender import Hints
 from api.shared.instance_waiters import SHARE, STREAMS, WAITS, Waiters
 from api.shared.live_feed import Feed
+from api.shared.oidc_provider import OidcProvider
+from api.shared.oidc_settings import OidcSettings, oidc_settings
 from api.shared.request_places import RequestPlaces
 from orchestrator import log
 from orchestrator.clock import monotonic
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from orchestrator.bootstrap import Services
+    from orchestrator.settings import Settings
 
 RESOURCES = (
     workflows,
@@ -127,13 +130,15 @@ def create_app(
     are several.
     """
     settings = services.settings
+    oidc = oidc_settings(settings)
     public = urlsplit(settings.public_url or "").hostname
     app = _flask(None if authenticate else [*LOCAL, *([public] if public else ())])
     described = _describe(app)
     app.extensions[EXTENSION] = AppState(
         services=services,
         authenticator=Authenticator(services.database, authenticate),
-        sessions=Sessions(services.database, settings.public_url),
+        sessions=Sessions(services.database, settings.public_url, oidc),
+        oidc=_provider(settings, oidc),
         catalog=services.versions,
         outbox=services.outbox,
         hints=Hints(services.dispatcher),
@@ -152,6 +157,7 @@ def create_app(
     app.register_blueprint(api_docs.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(login.blueprint)
+    app.register_blueprint(oidc_login.blueprint)
     app.register_blueprint(pages.blueprint)
     app.before_request(_check_request)
     if prefix := app.extensions[EXTENSION].sessions.prefix:
@@ -160,6 +166,13 @@ def create_app(
     problems.install(app)
     log.add_context("request", trace_id.ids)
     return app
+
+
+def _provider(settings: Settings, oidc: OidcSettings | None) -> OidcProvider | None:
+    """Return the identity provider, to which browsers come back at the public URL."""
+    if oidc is None:
+        return None
+    return OidcProvider(oidc, f"{str(settings.public_url).rstrip('/')}{oidc_login.CALLBACK}")
 
 
 def _flask(hosts: list[str] | None) -> Flask:

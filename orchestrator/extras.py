@@ -16,11 +16,13 @@ from orchestrator.errors import ConfigurationError
 #: The extra that brings each library, by the library's name in an import.
 EXTRA_OF = {
     "alembic": "server",
+    "authlib": "server",
     "click": "server",
     "flask": "server",
     "flask_smorest": "server",
     "flask_swagger_ui": "server",
     "gunicorn": "server",
+    "joserfc": "server",
     "marshmallow": "server",
     "redis": "server",
     "rich": "server",

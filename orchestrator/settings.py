@@ -123,7 +123,7 @@ class Settings:
     #: The port that the API binds to; 0 takes a free one.
     api_port: int = _checked(8233, Range(min=0, max=65535))
     #: Whether callers need an API key: ``on``, ``off`` (allowed on loopback only), or ``auto``: on
-    #: if other machines can reach the API.
+    #: if other machines can reach the API, or people log in at an identity provider.
     api_authentication: str = _checked("auto", OneOf(("auto", "on", "off")))
     #: Requests that one API process works on at a time, without those that only wait for an
     #: instance.
@@ -135,6 +135,9 @@ class Settings:
     #: console, not headers of requests. Without authentication the API answers to this host name
     #: and to those of this machine only; a request with another name gets 400.
     public_url: str | None = _checked(None, _is_web_address)
+    #: The identity provider (OpenID Connect) at which people log in to the console: a JSON
+    #: document, or the path of a file with one. It needs `public_url`; see [oidc.md](oidc.md).
+    oidc: str | None = _secret(None)
     #: The address of Flower. The API links each attempt to its page there; empty: no links.
     flower_url: str | None = None
     #: The API key that the command line and the client send.
@@ -156,10 +159,9 @@ class Settings:
     #: of them decrypt.
     secrets_key: tuple[str, ...] = field(default=(), repr=False)
 
-    #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``).
+    #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``), and fixed
+    #: addresses of hosts (``host:port:address``, as in curl's --resolve).
     outbound_allow: tuple[str, ...] = ()
-    #: Fixed addresses of hosts for outgoing calls (``host:port:address``, as in curl's --resolve).
-    outbound_resolve: tuple[str, ...] = ()
     #: A file of certificates that outgoing calls trust in addition to the system's.
     outbound_ca: str | None = None
 

@@ -31,8 +31,8 @@ blueprint = Blueprint("console_login", __name__, template_folder="templates")
 def form() -> Response:
     """Show the form; without authentication there is nothing to log in to."""
     if not state().authenticator.required:
-        return _see(_next())
-    return _form()
+        return see(next_path())
+    return login_page()
 
 
 @blueprint.post(f"{PREFIX}/login")
@@ -43,18 +43,18 @@ def login() -> Response:
     given = request.form.get("token", "")
     expected = request.cookies.get(sessions.cookie_name(request, FORM_COOKIE), "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
-        return _form("This form is too old. Try again.", 403)
+        return login_page("This form is too old. Try again.", 403)
     key = request.form.get("key", "").strip()
     try:
         row = state().authenticator.key(f"Bearer {key}")
-        answer = _see(_next())
+        answer = see(next_path())
         sessions.begin(request, answer, row)
     except Problem as problem:
         if problem.kind is not problem_types.UNAUTHENTICATED:
             raise
-        return _form("This is no valid API key.", 401)
+        return login_page("This is no valid API key.", 401)
     except DatabaseUnavailable:
-        return _form("The database does not answer. Nothing is lost; try again soon.", 503)
+        return login_page("The database does not answer. Nothing is lost; try again soon.", 503)
     sessions.set_cookie(request, answer, FORM_COOKIE, "", 0, "Strict")
     return answer
 
@@ -70,10 +70,17 @@ def logout() -> Response:
     return answer
 
 
-def _form(error: str | None = None, status: int = 200) -> Response:
-    token = secrets.token_urlsafe(24)
+def login_page(error: str | None = None, status: int = 200) -> Response:
+    """Return the page with the form, with an error."""
+    token, provider = secrets.token_urlsafe(24), state().oidc
     text = render_template(
-        "login.html", base=base(), token=token, error=error, next=_next(), styles=_styles()
+        "login.html",
+        base=base(),
+        token=token,
+        error=error,
+        next=next_path(),
+        styles=_styles(),
+        provider=provider.settings.label if provider else None,
     )
     headers = {"Content-Security-Policy": policy(None), "Cache-Control": "no-store"}
     answer = Response(text, status, headers, content_type="text/html; charset=utf-8")
@@ -81,13 +88,17 @@ def _form(error: str | None = None, status: int = 200) -> Response:
     return answer
 
 
-def _see(path: str) -> Response:
+def see(path: str) -> Response:
+    """Return a redirect to a page."""
     return redirect(path, 303)  # type: ignore[return-value]  # werkzeug's, Flask's is its child
 
 
-def _next() -> str:
-    """Return where to go after the login: a path below the console, whatever was asked for."""
-    path = request.values.get("next", "")
+def next_path(asked: str | None = None) -> str:
+    """Return where to go after the login: a path below the console, whatever was asked for.
+
+    `asked`: None for the request's.
+    """
+    path = request.values.get("next", "") if asked is None else asked
     is_ours = path.startswith(f"{base()}/") and ".." not in path
     is_plain = not any(character in path for character in "\\\r\n\t") and "//" not in path
     return path if is_ours and is_plain else f"{base()}/"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.shared.hint_sender import Hints
     from api.shared.instance_waiters import Waiters
     from api.shared.live_feed import Feed
+    from api.shared.oidc_provider import OidcProvider
     from api.shared.request_places import RequestPlaces
     from orchestrator.bootstrap import Services
     from orchestrator.metrics import Series
@@ -42,6 +43,7 @@ class AppState:
     services: Services
     authenticator: Authenticator
     sessions: Sessions
+    oidc: OidcProvider | None
     catalog: Catalog
     outbox: OutboxMover
     hints: Hints

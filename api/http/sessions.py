@@ -7,6 +7,7 @@ header that only such a page can set.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from flask import Request, Response
 from api.http import problem_types
 from api.http.authentication import CACHE_TIME, Caller, Role, digest
 from api.http.problems import Problem
+from api.shared.oidc_settings import OidcSettings
 from orchestrator import clock
-from orchestrator.database.access import session_queries
+from orchestrator.database.access import audit_queries, session_queries
 from orchestrator.database.access.api_key_queries import KeyRow
+from orchestrator.database.access.audit_queries import AuditEntry
+from orchestrator.database.access.session_queries import NewSession, PersonRow, SessionRow
 from orchestrator.database.connection.database import Database
 from orchestrator.database.keyset_pages import Scope
+from orchestrator.ids import new_id
 
 #: Seconds after which a session ends, however it is used.
 LIFETIME = 12 * 3600.0
@@ -46,10 +51,14 @@ class _Cached:
 
 
 class Sessions:
-    """The sessions as one process sees them. `public_url`: the setting, where browsers find us."""
+    """The sessions as one process sees them. `public_url`: the setting, where browsers find us.
+    `oidc`: the identity provider of people, and the access of their groups."""
 
-    def __init__(self, database: Database, public_url: str | None) -> None:
+    def __init__(
+        self, database: Database, public_url: str | None, oidc: OidcSettings | None = None
+    ) -> None:
         self._database = database
+        self._oidc = oidc
         self._public = urlsplit(public_url) if public_url else None
         self._cached: dict[bytes, _Cached] = {}
         self._lock = threading.Lock()
@@ -105,12 +114,17 @@ class Sessions:
             raise Problem(problem_types.UNAUTHENTICATED, "the session has ended")
         return found.caller
 
-    def begin(self, request: Request, response: Response, key: KeyRow) -> None:
-        """Begin a session with a key, and give its id, always a new one, to the browser."""
-        id = secrets.token_urlsafe(32)
+    def begin(self, request: Request, response: Response, who: KeyRow | PersonRow) -> None:
+        """Begin a session with a key or for a person, and give its secret, always a new one, to
+        the browser. The person's login is in the audit log: no key names them there."""
+        secret = secrets.token_urlsafe(32)
+        new = NewSession(new_id(), digest(secret), who, request.remote_addr)
         self.end(request)
-        session_queries.put(self._database, digest(id), key.id, LIFETIME, request.remote_addr)
-        self.set_cookie(request, response, COOKIE, id, LIFETIME, "Lax")
+        with self._database.transaction() as transaction:
+            session_queries.put(transaction, new, LIFETIME)
+            if isinstance(who, PersonRow):
+                audit_queries.write(transaction, _login_entry(new.id, who, request))
+        self.set_cookie(request, response, COOKIE, secret, LIFETIME, "Lax")
 
     def end(self, request: Request) -> None:
         """End the session of a request, if it has one."""
@@ -152,14 +166,47 @@ class Sessions:
                 return None
             if len(self._cached) >= _MAX_CACHED:
                 self._cached.clear()
-            key = row.key
-            caller = Caller(
-                key.name,
-                key.owner,
-                Role[key.role.upper()],
-                Scope(key.scope),
-                via="session",
-                expires_at=row.expires_at,
-            )
+            caller = self._caller(row)
+            if caller is None:
+                return None
             self._cached[id_hash] = _Cached(caller, row.expires_at, now)
             return self._cached[id_hash]
+
+    def _caller(self, row: SessionRow) -> Caller | None:
+        """Return what the session's owner may do now; None for a person whose provider or groups
+        the settings name no more."""
+        who = row.who
+        if isinstance(who, KeyRow):
+            role, namespaces, name, owner = who.role, who.scope, who.name, who.owner
+        else:
+            if self._oidc is None or self._oidc.issuer != who.issuer:
+                return None
+            grant = self._oidc.grant(who.groups)
+            if grant is None:
+                return None
+            role, namespaces, name = grant.role, grant.namespaces, actor_of(who)
+            owner = hashlib.sha256(f"{who.issuer}\0{who.subject}".encode()).hexdigest()
+        return Caller(
+            name,
+            owner,
+            Role[role.upper()],
+            Scope(namespaces),
+            via="session",
+            expires_at=row.expires_at,
+        )
+
+
+def actor_of(person: PersonRow) -> str:
+    """Return the person's name in the audit log. Their subject is in it: people can change the
+    names that a provider gives."""
+    return person.name if person.name == person.subject else f"{person.name} ({person.subject})"
+
+
+def _login_entry(id: str, person: PersonRow, request: Request) -> AuditEntry:
+    return AuditEntry(
+        actor=actor_of(person),
+        action="session.begin",
+        target=id,
+        address=request.remote_addr,
+        details={"issuer": person.issuer, "subject": person.subject, "groups": person.groups},
+    )

@@ -10,16 +10,13 @@ from api.http.app_state import scope, state
 from api.http.authentication import Role
 from api.http.resource_blueprint import Resource, respond
 from api.schemas.doctor import DoctorSchema
+from api.shared.doctor_reports import Report
 from orchestrator.database.instances import instance_queries
-from orchestrator.doctor.finding import Finding
-from orchestrator.doctor.inconsistencies import KINDS
-from orchestrator.doctor.report import shortened
+from orchestrator.doctor.finding import Finding, shortened
 
 #: Largest number of findings of one check.
 _MOST = 20
 _SEVERITIES = {"failed": "error", "inconsistent": "warning", "note": "note"}
-#: Checks whose findings are about the data of some namespace.
-_OF_NAMESPACES = frozenset(kind.name for kind in KINDS)
 
 blueprint = Resource("doctor", __name__, url_prefix="/v1/doctor", description="Is all in order?")
 
@@ -36,7 +33,7 @@ def doctor() -> Response:
     report = state().doctor.latest()
     ids = {each.instance for each in report.findings if each.instance}
     names = instance_queries.names(state().services.database, ids, scope())
-    seen = [each for each in report.findings if _is_visible(each, names)]
+    seen = [each for each in report.findings if _is_visible(report, each, names)]
     found = [each for each in seen if each.state != "ok"]
     return respond(
         {
@@ -49,12 +46,12 @@ def doctor() -> Response:
     )
 
 
-def _is_visible(finding: Finding, names: dict[str, str | None]) -> bool:
+def _is_visible(report: Report, finding: Finding, names: dict[str, str | None]) -> bool:
     """Whether the caller may see a finding. One without an instance can name things of any
     namespace."""
     if finding.instance:
         return finding.instance in names
-    return scope().namespaces is None or finding.check not in _OF_NAMESPACES
+    return scope().namespaces is None or finding.check not in report.of_data
 
 
 def _finding_json(finding: Finding, names: dict[str, str | None]) -> dict[str, Any]:

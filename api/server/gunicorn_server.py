@@ -101,7 +101,12 @@ def needs_keys(settings: Settings) -> bool:
             "without authentication the API must bind to this machine only: set"
             " ORCHESTRATOR_API_HOST=127.0.0.1 or ORCHESTRATOR_API_AUTHENTICATION=on"
         )
-    return settings.api_authentication == "on" or not local
+    if settings.api_authentication == "off" and settings.oidc:
+        raise ConfigurationError(
+            "ORCHESTRATOR_OIDC logs people in, and ORCHESTRATOR_API_AUTHENTICATION=off lets"
+            " everybody in: unset one of them"
+        )
+    return settings.api_authentication == "on" or not local or bool(settings.oidc)
 
 
 def _share_memory() -> None:

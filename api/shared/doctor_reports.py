@@ -14,7 +14,6 @@ from orchestrator import clock
 from orchestrator.bootstrap import Services
 from orchestrator.doctor.examination import MIN_AGE, Examination
 from orchestrator.doctor.finding import Finding
-from orchestrator.doctor.report import report
 from orchestrator.doctor.server_checks import findings_of, server_checks
 
 #: Seconds for which a report is served at least.
@@ -25,10 +24,12 @@ _SHARE = 20.0
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of one examination."""
+    """The findings of one examination. `of_data`: the checks that are about the data of some
+    namespace."""
 
     checked_at: datetime
     findings: tuple[Finding, ...]
+    of_data: frozenset[str]
 
 
 class DoctorReports:
@@ -58,6 +59,10 @@ class DoctorReports:
             self._lock.release()
 
     def _examine(self) -> Report:
+        # Imported late: the checks of all tables need SQLAlchemy, and serving does not.
+        from orchestrator.doctor.inconsistencies import KINDS
+        from orchestrator.doctor.report import report
+
         begun = clock.monotonic()
         findings = list(findings_of(server_checks(self._services.settings)))
         if all(each.state == "ok" for each in findings if each.check == "database"):
@@ -68,4 +73,4 @@ class DoctorReports:
             findings += report(examination)
         ended = clock.monotonic()
         self._until = ended + max(CACHE_TIME, _SHARE * (ended - begun))
-        return Report(clock.now(), tuple(findings))
+        return Report(clock.now(), tuple(findings), frozenset(kind.name for kind in KINDS))

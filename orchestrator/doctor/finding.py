@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 
 @dataclass(frozen=True)
@@ -16,3 +18,13 @@ class Finding:
     state: str = "ok"
     instance: str | None = None
     step: int | None = None
+
+
+def shortened(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
+    """Yield at most `most` findings of each check, with one more that counts the rest."""
+    for _, group in groupby(findings, key=lambda each: each.check):
+        of_check = list(group)
+        yield from of_check[:most]
+        if rest := of_check[most:]:
+            found = f"and {len(rest)} more of this kind"
+            yield replace(rest[-1], found=found, instance=None, step=None)

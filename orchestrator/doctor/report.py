@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
 
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.doctor import process_checks
@@ -19,16 +17,6 @@ def report(examination: Examination, *, repair: bool = False) -> Iterator[Findin
     yield from process_checks.check_processes(examination)
     for kind in KINDS:
         yield from _findings(examination, kind, repair)
-
-
-def shortened(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
-    """Yield at most `most` findings of each check, with one more that counts the rest."""
-    for _, group in groupby(findings, key=lambda each: each.check):
-        of_check = list(group)
-        yield from of_check[:most]
-        if rest := of_check[most:]:
-            found = f"and {len(rest)} more of this kind"
-            yield dataclasses.replace(rest[-1], found=found, instance=None, step=None)
 
 
 def _findings(examination: Examination, kind: Inconsistency, repair: bool) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ neither a redirect nor a name server that changes its answer evades the check.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -46,6 +47,10 @@ NOT_PUBLIC = tuple(
 )
 
 
+#: The beginning of a fixed address: a host and a port.
+_FIXED = re.compile(r"[^:]+:\d+:")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A checked address to connect to."""
@@ -63,7 +68,7 @@ def system_lookup(host: str, port: int) -> list[str]:
 class Guard:
     """Resolves hosts and refuses addresses that are not open.
 
-    `allow`: open networks besides the public ones (`10.1.0.0/16`). `resolve`: fixed addresses,
+    `allow`: open networks besides the public ones (`10.1.0.0/16`), and fixed addresses of hosts,
     `host:port:address` as in curl, optionally with another port; the address is open for that host.
     Raises `ConfigurationError` for an invalid setting.
     """
@@ -71,11 +76,12 @@ class Guard:
     def __init__(
         self,
         allow: Iterable[str] = (),
-        resolve: Iterable[str] = (),
         lookup: Lookup = system_lookup,
     ) -> None:
-        self._open = tuple(_network(text) for text in allow)
-        self._fixed = dict(_fixed_address(text) for text in resolve)
+        entries = [text.strip() for text in allow]
+        fixed = [text for text in entries if _FIXED.match(text) and not _is_network(text)]
+        self._fixed = dict(_fixed_address(text) for text in fixed)
+        self._open = tuple(_network(text) for text in entries if text not in fixed)
         self._lookup = lookup
 
     def targets(self, host: str, port: int, timeout: float) -> list[Target]:
@@ -141,16 +147,24 @@ def _address(text: str) -> Address:
         raise Refused(f"{text} is not an address that workflows may reach") from None
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _network(text: str) -> Network:
     try:
-        return ip_network(text.strip(), strict=False)
+        return ip_network(text, strict=False)
     except ValueError as error:
         raise ConfigurationError(f"{text!r} names no network: {error}") from error
 
 
 def _fixed_address(text: str) -> tuple[tuple[str, int], Target]:
     """Read `host:port:address` or `host:port:address:port`; IPv6 is in brackets."""
-    host, _, rest = text.strip().partition(":")
+    host, _, rest = text.partition(":")
     port, _, address = rest.partition(":")
     if address.startswith("["):
         literal, _, other = address[1:].partition("]")

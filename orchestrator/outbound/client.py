@@ -24,7 +24,7 @@ _CacheKey = tuple[str, tuple[tuple[str, str], ...]]
 class OutboundClient:
     """Sends requests to public addresses and to those that settings open.
 
-    `allow` and `resolve`: see `Guard`. `ca`: a file of trusted certificates besides the system's.
+    `allow`: see `Guard`. `ca`: a file of trusted certificates besides the system's.
     `max_bytes` bounds a response's body, `timeout` (seconds) a whole exchange. Thread-safe and
     fork-safe: it keeps no connection.
     """
@@ -32,14 +32,13 @@ class OutboundClient:
     def __init__(
         self,
         allow: Iterable[str] = (),
-        resolve: Iterable[str] = (),
         ca: str | None = None,
         max_bytes: int = 8 * 1024 * 1024,
         timeout: float = 60.0,
         max_redirects: int = 10,
         lookup: Lookup = system_lookup,
     ) -> None:
-        self._guard = Guard(allow, resolve, lookup)
+        self._guard = Guard(allow, lookup)
         self._ca = ca
         self._max_bytes = max_bytes
         self._timeout = timeout

@@ -105,7 +105,7 @@ def test_askers_share_one_examination(api: Api, monkeypatch: pytest.MonkeyPatch)
         assert go_on.wait(30)
         return report(one)
 
-    monkeypatch.setattr(doctor_reports, "report", slow)
+    monkeypatch.setattr("orchestrator.doctor.report.report", slow)
     answers: list[str] = []
     other = api.client.application.test_client()
 
@@ -120,7 +120,7 @@ def test_askers_share_one_examination(api: Api, monkeypatch: pytest.MonkeyPatch)
     go_on.set()
     thread.join(30)
     assert answers[0] > first
-    monkeypatch.setattr(doctor_reports, "report", None)  # nobody asks it
+    monkeypatch.setattr("orchestrator.doctor.report.report", None)  # nobody asks it
     reports = api.client.application.extensions["orchestrator"].doctor
     monkeypatch.setattr(reports, "_until", float("inf"))
     assert api.get("/v1/doctor").json["checked_at"] == answers[0]

@@ -214,9 +214,8 @@ def product(
             folder,
             request.getfixturevalue("module_database_url"),
             request.getfixturevalue("module_broker_url"),
-            outbound_resolve=",".join((*sites.resolve, *resolve)),
             outbound_ca=CA,
-            outbound_allow="127.0.0.0/8",
+            outbound_allow=",".join(("127.0.0.0/8", *sites.resolve, *resolve)),
             secrets_dir=kept,
             run_across_namespaces="true",  # one of the cases does
             shortest_interval="0.01",  # another asks for every 10 ms

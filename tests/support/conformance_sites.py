@@ -1,6 +1,6 @@
 """The hosts that the specification's kit and examples call, played by one server.
 
-Names resolve to it by `ORCHESTRATOR_OUTBOUND_RESOLVE`, and its certificate is trusted by
+Names resolve to it by `ORCHESTRATOR_OUTBOUND_ALLOW`, and its certificate is trusted by
 `ORCHESTRATOR_OUTBOUND_CA`, so that the documents run unmodified and touch no network.
 """
 

@@ -351,7 +351,7 @@ def test_no_answer_in_time(evaluator: Evaluator) -> None:
 
 def test_over_tls_with_a_mapped_name(evaluator: Evaluator) -> None:
     with Stub(lambda request: Answer(json={"id": 1}), tls=True) as stub:
-        outbound = OutboundClient(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
+        outbound = OutboundClient(allow=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
         context = CallContext(outbound, evaluator.evaluate, input={"petId": 1})
         found = call(context, endpoint="https://petstore.swagger.io/v2/pet/{petId}")
     assert found == {"id": 1}

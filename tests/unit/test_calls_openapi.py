@@ -344,7 +344,7 @@ def test_the_conformance_kit_s_way(evaluator: Evaluator) -> None:
         return Answer(json=[{"id": 1}])
 
     with Stub(handle, tls=True) as stub:
-        outbound = OutboundClient(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
+        outbound = OutboundClient(allow=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
         context = CallContext(outbound, evaluator.evaluate)
         arguments = {
             "document": {"endpoint": "https://petstore.swagger.io/v2/swagger.json"},

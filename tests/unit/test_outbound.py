@@ -161,9 +161,9 @@ def test_a_setting_opens_networks(networks: list[str], address: str, found: bool
     "arguments",
     [
         {"allow": ["intranet"]},
-        {"resolve": ["example.com"]},
-        {"resolve": ["example.com:x:127.0.0.1"]},
-        {"resolve": ["example.com:80:elsewhere"]},
+        {"allow": ["example.com"]},
+        {"allow": ["example.com:x:127.0.0.1"]},
+        {"allow": ["example.com:80:elsewhere"]},
     ],
 )
 def test_settings_that_cannot_be_read(arguments: dict[str, list[str]]) -> None:
@@ -207,18 +207,18 @@ def test_a_proxy_of_the_environment_is_not_used(
 def test_a_name_has_a_fixed_address_and_an_own_authority() -> None:
     with Stub(echo, tls=True) as stub:
         fixed = [f"petstore.swagger.io:443:127.0.0.1:{stub.port}"]
-        response = OutboundClient(resolve=fixed, ca=CA).send(
+        response = OutboundClient(allow=fixed, ca=CA).send(
             "GET", "https://petstore.swagger.io/v2/pet"
         )
         assert response.status == 200
         assert stub.requests[0].headers["host"] == "petstore.swagger.io"
         with pytest.raises(Unreachable, match="certificate"):
-            OutboundClient(resolve=fixed).send("GET", "https://petstore.swagger.io/")
+            OutboundClient(allow=fixed).send("GET", "https://petstore.swagger.io/")
         wrong = [f"elsewhere.org:443:127.0.0.1:{stub.port}"]
         with pytest.raises(Unreachable, match="certificate"):
-            OutboundClient(resolve=wrong, ca=CA).send("GET", "https://elsewhere.org/")
+            OutboundClient(allow=wrong, ca=CA).send("GET", "https://elsewhere.org/")
         with pytest.raises(Refused):
-            OutboundClient(resolve=fixed, ca=CA).send("GET", f"https://localhost:{stub.port}/")
+            OutboundClient(allow=fixed, ca=CA).send("GET", f"https://localhost:{stub.port}/")
 
 
 def redirect_to(*locations: str) -> Callable[[Request], Answer]:

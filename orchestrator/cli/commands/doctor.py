@@ -49,7 +49,7 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     that was not repaired.
     """
     from orchestrator.cli.commands.installation_checks import check_installation
-    from orchestrator.doctor.report import shortened
+    from orchestrator.doctor.finding import shortened
 
     settings = _settings(data)
     findings = list(check_installation(shared, settings))

@@ -799,15 +799,22 @@ api_keys = Table(
     Column("revoked_at", Time),
 )
 
-#: Sessions of people in browsers, of whose ids only a SHA-256 is kept. A session ends with its key.
+#: Sessions of people in browsers, of whose ids only a SHA-256 is kept. A session was begun with a
+#: key, and ends with it, or by a person whom an identity provider knows by `issuer` and `subject`.
+#: `groups` are those of the person that the settings named at the login.
 sessions = Table(
     "sessions",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
-    Column("key_id", Id, nullable=False),
+    Column("id", Id, nullable=False, unique=True),
+    Column("key_id", Id),
     _now(),
     Column("expires_at", Time, nullable=False),
     Column("address", Text),
+    Column("issuer", Text),
+    Column("subject", Text),
+    Column("name", Text),
+    Column("groups", ARRAY(Text)),
     Index(None, "expires_at"),
 )
 

@@ -81,9 +81,7 @@ class Scheduler(celery.beat.Scheduler):
         )
         self._entries = CeleryBeatEntries(database, app.main or "", self.schedule, self._send)
         self._wake, self._announced = InterruptibleSleep(settings.direct_url), True
-        outbound = OutboundClient(
-            settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, MAX_RESPONSE
-        )
+        outbound = OutboundClient(settings.outbound_allow, settings.outbound_ca, MAX_RESPONSE)
         self._webhooks = WebhookSender(
             database, settings.direct_url, outbound, meter, self._services.cipher
         )

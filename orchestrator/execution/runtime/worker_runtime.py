@@ -205,7 +205,7 @@ class WorkerRuntime:
         from orchestrator.outbound import OutboundClient
 
         options = self.settings
-        return OutboundClient(options.outbound_allow, options.outbound_resolve, options.outbound_ca)
+        return OutboundClient(options.outbound_allow, options.outbound_ca)
 
     @cached_property
     def _is_on_redis(self) -> bool:

@@ -555,11 +555,17 @@ create table orchestrator.api_keys (
 
 create table orchestrator.sessions (
   hash bytea not null,
-  key_id uuid not null,
+  id uuid not null,
+  key_id uuid,
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
   address text,
-  constraint sessions_pk primary key (hash)
+  issuer text,
+  subject text,
+  name text,
+  groups text[],
+  constraint sessions_pk primary key (hash),
+  constraint sessions_id_uq unique (id)
 );
 create index sessions_expires_at_ix
   on orchestrator.sessions (expires_at);
