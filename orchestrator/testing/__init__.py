@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.testing.coverage import WorkflowCoverage
     from orchestrator.testing.crash_report import CrashReport, Finding
     from orchestrator.testing.effects import Effect, Ledger, effect
     from orchestrator.testing.errors import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.testing.run import Run
     from orchestrator.testing.steps import StepView
     from orchestrator.testing.stubs import lost, raises, sequence, takes
+    from orchestrator.testing.tested_step import TestedStep, step
     from orchestrator.testing.workflows import Workflows
 
 __all__ = [
@@ -41,18 +43,21 @@ __all__ = [
     "NoEnd",
     "Run",
     "StepView",
+    "TestedStep",
     "TestingError",
     "UnknownStep",
     "UnknownStub",
     "UnknownTask",
     "UnknownWorkflow",
     "UnstubbedRequest",
+    "WorkflowCoverage",
     "Workflows",
     "effect",
     "lost",
     "raises",
     "response",
     "sequence",
+    "step",
     "takes",
 ]
 
@@ -66,18 +71,21 @@ _MODULES = {
     "NoEnd": "errors",
     "Run": "run",
     "StepView": "steps",
+    "TestedStep": "tested_step",
     "TestingError": "errors",
     "UnknownStep": "errors",
     "UnknownStub": "errors",
     "UnknownTask": "errors",
     "UnknownWorkflow": "errors",
     "UnstubbedRequest": "errors",
+    "WorkflowCoverage": "coverage",
     "Workflows": "workflows",
     "effect": "effects",
     "lost": "stubs",
     "raises": "stubs",
     "response": "http_stubs",
     "sequence": "stubs",
+    "step": "tested_step",
     "takes": "stubs",
 }
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.core.model import Step
+from orchestrator.testing.deaths import Deaths, MortalWorker
 from orchestrator.testing.forked_attempt import run_forked
 from orchestrator.testing.in_memory_rows import Rows, chain
-from orchestrator.testing.in_process_worker import Deaths, Worker
 from orchestrator.testing.steps import name_of
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Crashes(Deaths):
 
     # -- the worker's hooks --------------------------------------------------------------------
 
-    def before_body(self, worker: Worker, _: ClaimedAttempt) -> None:
+    def before_body(self, worker: MortalWorker, _: ClaimedAttempt) -> None:
         """Die here, if a point says so."""
         self._die_at(BEFORE_BODY, worker)
 
@@ -124,15 +124,17 @@ class Crashes(Deaths):
         """Note how many effects the attempt has had."""
         self.started[-1].effects = number
 
-    def after_effect(self, worker: Worker, _: ClaimedAttempt, number: int) -> None:
+    def after_effect(self, worker: MortalWorker, _: ClaimedAttempt, number: int) -> None:
         """Die here, if a point says so."""
         self._die_at(number, worker)
 
-    def before_commit(self, worker: Worker, _: ClaimedAttempt) -> None:
+    def before_commit(self, worker: MortalWorker, _: ClaimedAttempt) -> None:
         """Die here, if a point says so."""
         self._die_at(BEFORE_COMMIT, worker)
 
-    def run_apart(self, worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) -> bool:
+    def run_apart(
+        self, worker: MortalWorker, task: Task[Any, Any], claimed: ClaimedAttempt
+    ) -> bool:
         """Note the attempt. With `fork`, run one that may die in a process of its own."""
         site = self.site_of(worker.engine.of(claimed.attempt), claimed)
         self.started.append(Started(site, claimed.attempt.number))
@@ -142,7 +144,7 @@ class Crashes(Deaths):
         self.died += worker.is_dead
         return True
 
-    def _die_at(self, at: int, worker: Worker) -> None:
+    def _die_at(self, at: int, worker: MortalWorker) -> None:
         for point in self.points:
             if point.at == at and self._is_meant(point):
                 if self.fork:

@@ -22,9 +22,11 @@ from orchestrator.core.model import (
     StimulusKind,
     Transition,
 )
+from orchestrator.document.model import Workflow
 from orchestrator.error_handler.loss_reasons import exit_text
 from orchestrator.error_handler.task_errors import runtime_error
 from orchestrator.expressions import Evaluator
+from orchestrator.testing.coverage import WorkflowCoverage
 from orchestrator.testing.errors import UnknownWorkflow, did_you_mean
 from orchestrator.testing.event_matching import EventMatching
 from orchestrator.testing.in_memory_rows import Rows
@@ -37,23 +39,33 @@ atexit.register(EVALUATOR.close)
 #: How the main process of a worker reports a process that was killed.
 _KILLED = runtime_error("WorkerLostError", exit_text(-9))
 
-Observer = Callable[[Rows, Transition], None]
-
 
 class Engine(InstanceStore):
     """All instances of a test, without workers."""
 
-    def __init__(self, secrets: dict[str, Json], limits: Bounds | None, now: datetime) -> None:
+    def __init__(
+        self,
+        secrets: dict[str, Json],
+        limits: Bounds | None,
+        now: datetime,
+        coverage: WorkflowCoverage | None = None,
+    ) -> None:
         super().__init__(evaluate=EVALUATOR.evaluate, limits=limits, secrets=secrets)
         self.now = now
-        #: Told of every transition after it was applied.
-        self.observers: list[Observer] = []
+        self.coverage = coverage
         self.matching = EventMatching(self)
         self._with_inbox: dict[str, None] = {}
         self._active: dict[str, Rows] = {}
         self._timed: dict[str, Rows] = {}
         self._owners: dict[str, Rows] = {}
         self._later: list[tuple[datetime, int, Callable[[], None]]] = []
+
+    def deploy_workflow(self, workflow: Workflow) -> str:
+        """Deploy a workflow that was compiled before, and return its id."""
+        id = super().deploy_workflow(workflow)
+        if self.coverage is not None:
+            self.coverage.add(id, workflow)
+        return id
 
     # -- stimuli and transitions ---------------------------------------------------------------
 
@@ -86,8 +98,8 @@ class Engine(InstanceStore):
             self._timed[rows.instance.id] = rows
         if change.emitted or change.listeners or change.returned:
             self.matching.on_transition(rows, change)
-        for observe in self.observers:
-            observe(rows, change)
+        if self.coverage is not None:
+            self.coverage.observe(self, rows, change)
 
     def on_ignored(self, rows: Rows, stimulus: Stimulus) -> None:
         """An event that an instance did not consume is free for its other listeners."""

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from celery import Task
 
     from orchestrator.state_manager.claimed_attempt import ClaimedAttempt
-    from orchestrator.testing.in_process_worker import Worker
+    from orchestrator.testing.deaths import MortalWorker
 
 
-def run_forked(worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) -> None:
+def run_forked(worker: MortalWorker, task: Task[Any, Any], claimed: ClaimedAttempt) -> None:
     """Run an attempt in a child process. What it does is told here at once, so that all that came
     before its death is known: its effects go into the worker's ledger, its end to the engine.
 
@@ -34,7 +34,7 @@ def run_forked(worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) ->
         os.waitpid(child, 0)
 
 
-def _be_child(worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt, to: int) -> None:
+def _be_child(worker: MortalWorker, task: Task[Any, Any], claimed: ClaimedAttempt, to: int) -> None:
     """Run the attempt, tell what it does, and exit. Only its death ends it earlier."""
 
     def tell(kind: str, value: Any) -> None:
@@ -49,7 +49,7 @@ def _be_child(worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt, to:
         os._exit(0)
 
 
-def _take(worker: Worker, claimed: ClaimedAttempt, reading: int) -> None:
+def _take(worker: MortalWorker, claimed: ClaimedAttempt, reading: int) -> None:
     ended = None
     with os.fdopen(reading, "rb") as told:
         while True:

@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from celery.app.autoretry import add_autoretry_behaviour
 from celery.app.trace import build_tracer
 
 from orchestrator.calls import perform
 from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Slice
-from orchestrator.errors import NotFound
 from orchestrator.execution.celery_hooks.task_mixin import add_call_hook
 from orchestrator.execution.installation import install
 from orchestrator.execution.step import celery_request, replacement_workflow
@@ -36,9 +34,11 @@ from orchestrator.state_manager.claimed_attempt import (
     claimed_attempt,
 )
 from orchestrator.testing import stubs
+from orchestrator.testing.deaths import Deaths
 from orchestrator.testing.effects import Effect, Ledger
 from orchestrator.testing.errors import TestingError
 from orchestrator.testing.in_memory_rows import chain
+from orchestrator.testing.stubbed_tasks import run_stub, stub_app, stub_task
 from orchestrator.testing.stubs import Stub, Takes, WorkerLost
 from orchestrator.testing.unknown_tasks import unknown_task
 
@@ -82,7 +82,7 @@ class Worker(AttemptRunner):
         #: Every call of a task: its name, its positional and its keyword arguments.
         self.calls: list[tuple[str, list[Any], dict[str, Any]]] = []
         self._deploy = deploy
-        self._stub_app = _stub_app()
+        self._stub_app = stub_app()
         #: A mistake of the test, met by the attempt that runs.
         self.mistake: TestingError | None = None
         self._is_dead = False
@@ -149,7 +149,7 @@ class Worker(AttemptRunner):
             return task
         if name not in self.stubs:
             raise unknown_task(name, self.engine.of(attempt), attempt, self.app, self.stubs)
-        return _stub_task(self._stub_app, name)
+        return stub_task(self._stub_app, name)
 
     def die(self) -> None:
         """End the attempt as if its process were killed: nothing of it counts from here on."""
@@ -248,7 +248,7 @@ class Worker(AttemptRunner):
         # A task that replaces another one has no arguments of its own here, and no stub.
         if not self._has_stub or arguments is None:
             return body
-        return lambda: _stubbed(running.task, self._stub_of_attempt, arguments)
+        return lambda: run_stub(running.task, self._stub_of_attempt, arguments)
 
     def run_body(self, running: RunningAttempt, body: Callable[[], Any]) -> Any:
         """Run a body, and keep apart what is a mistake of the test or the death of its process."""
@@ -277,27 +277,6 @@ class Worker(AttemptRunner):
         return isinstance(error, KeyboardInterrupt)
 
 
-class Deaths:
-    """Where workers die: nowhere. `crash_everywhere` has others."""
-
-    def before_body(self, worker: Worker, _: ClaimedAttempt) -> None:
-        """A task is about to run."""
-
-    def count_effect(self, number: int) -> None:
-        """The attempt that runs has had so many effects."""
-
-    def after_effect(self, worker: Worker, _: ClaimedAttempt, number: int) -> None:
-        """A task's n-th effect has happened."""
-
-    def before_commit(self, worker: Worker, _: ClaimedAttempt) -> None:
-        """A task's end is about to be committed."""
-
-    def run_apart(self, worker: Worker, task: Task[Any, Any], claimed: ClaimedAttempt) -> bool:
-        """Run an attempt in a process of its own, if it is to die. Return whether it ran."""
-        del worker, task, claimed
-        return False
-
-
 class _TestedAttempt(RunningAttempt):
     """An attempt whose body a stub may replace."""
 
@@ -308,71 +287,3 @@ class _TestedAttempt(RunningAttempt):
     def run_body(self, body: Callable[[], Any]) -> Any:
         """Run the task's body, or what stands in for it."""
         return super().run_body(lambda: self.worker.run_body(self, body))
-
-
-class _StubbedTask:
-    """A task with a stub for its body, for Celery's own autoretry."""
-
-    def __init__(self, task: Any, run: Callable[..., Any]) -> None:
-        self.__dict__.update(_task=task, run=run)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_orig_run":  # set by autoretry
-            raise AttributeError(name)
-        return getattr(self._task, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("_orig_run", "run"):
-            self.__dict__[name] = value
-        else:  # Task.retry reads it from the task
-            setattr(self._task, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._task, name)
-
-
-def _stubbed(task: Task[Any, Any], stub: Stub, arguments: Arguments) -> Any:
-    """Call a stub as the body of a task."""
-    args, kwargs = arguments.args, arguments.kwargs
-    check = getattr(task, "__header__", None)
-    if check is not None and task.typing:
-        check(*args, **kwargs)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return stubs.answer(stub, args, kwargs)
-
-    if not getattr(task, "autoretry_for", None):
-        return run(*args, **kwargs)
-    with_retries = _StubbedTask(task, run)
-    add_autoretry_behaviour(with_retries)
-    return with_retries.run(*args, **kwargs)
-
-
-_stub_apps: list[Celery] = []
-
-
-def _stub_app() -> Celery:
-    """Return the app of stubs that no real task has the name of, and of calls."""
-    if not _stub_apps:
-        app = Celery(
-            "orchestrator.testing", broker="memory://", backend="disabled", set_as_current=False
-        )
-        install(app)
-        add_call_hook(type(app.tasks[CALL]))
-        _stub_apps.append(app)
-    return _stub_apps[0]
-
-
-def _stub_task(app: Celery, name: str) -> Task[Any, Any]:
-    if name not in app.tasks:
-        options: dict[str, Any] = {"name": name, "shared": False, "typing": False}
-        app.task(**options)(_never_run)
-        add_call_hook(type(app.tasks[name]))
-    try:
-        return app.tasks[name]
-    except KeyError:  # pragma: no cover  it was added just now
-        raise NotFound(name) from None
-
-
-def _never_run(*args: Any, **kwargs: Any) -> None:
-    raise AssertionError(f"a stub runs instead of this body ({args}, {kwargs})")

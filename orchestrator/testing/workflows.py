@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core import Bounds
 from orchestrator.core.model import Json
 from orchestrator.document.model import Workflow
+from orchestrator.testing.coverage import WorkflowCoverage
 from orchestrator.testing.crash_everywhere import Played, crash_everywhere
 from orchestrator.testing.crash_points import Crashes
 from orchestrator.testing.crash_report import CrashReport
@@ -50,7 +51,8 @@ class Workflows:
     `app`: the Celery app whose tasks run where no stub stands in for them; it gets `install(app)`.
     `tasks` and `http`: stubs for every run (`orchestrator.testing.stubs`, `http_stubs`). `secrets`:
     by their names. `folders`: where relative paths of documents begin. `now`: the time at which the
-    virtual clock starts.
+    virtual clock starts. `limits`: the engine's bounds. `coverage`: counts which tasks and branches
+    have run.
     """
 
     #: pytest collects classes by their name.
@@ -66,6 +68,7 @@ class Workflows:
         folders: Iterable[Path | str] = (".",),
         now: datetime = EPOCH,
         limits: Bounds | None = None,
+        coverage: WorkflowCoverage | None = None,
     ) -> None:
         if app is not None:
             app.loader.import_default_modules()
@@ -76,7 +79,8 @@ class Workflows:
         self._secrets = dict(secrets or {})
         self._start_time = now
         self._limits = limits
-        engine = Engine(self._secrets, limits, now)
+        self._coverage = coverage
+        engine = Engine(self._secrets, limits, now, coverage)
         worker = Worker(engine, app, self._tasks, self._http_stubs(self._http), self._converted)
         self._schedules = Schedules(engine)
         #: Lets things happen; for tools.
@@ -214,10 +218,10 @@ class Workflows:
             folders=self.folders,
             now=self._start_time,
             limits=self._limits,
+            coverage=self._coverage,
         )
         copy.app = copy.driver.worker.app = self.app
         copy.driver.engine.workflows.update(self.driver.engine.workflows)
-        copy.driver.engine.observers += self.driver.engine.observers
         return copy
 
     def _use(self, tasks: Mapping[str, Stub], http: Mapping[str, Stub]) -> None:
