@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import re
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,16 +74,16 @@ def _cursor(text: str | None) -> int | None:
     return int(text)
 
 
-def _connection() -> socket.socket | None:
+def _connection() -> Any:
     """Return the request's own connection, if the server lets it be handed over."""
     found = request.environ.get("gunicorn.socket")
-    is_plain = type(found) is socket.socket
-    return found if is_plain and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1" else None
+    is_ours = hasattr(found, "plain_copy")
+    return found if is_ours and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1" else None
 
 
 def _hand_over(
     app: AppState,
-    connection: socket.socket,
+    connection: Any,
     owner: str,
     namespaces: tuple[str, ...] | None,
     after: int | None,
@@ -92,7 +91,7 @@ def _hand_over(
     """Yield the beginning of a stream, which the server writes with the head; the feed writes the
     rest."""
     yield b": here\n\n"
-    app.changes.subscribe(SocketSink(connection.dup()), owner, namespaces, after)
+    app.changes.subscribe(SocketSink(connection.plain_copy()), owner, namespaces, after)
     raise HandedOver
 
 

@@ -11,6 +11,7 @@ import importlib
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ KEEPALIVE = 75
 #: The most serving processes (WEB_CONCURRENCY) with counters of their own. A replacement of a
 #: dead process continues the counters of the oldest.
 PROCESSES = 64
+#: The most connections of a serving process, and the fewest, if it may open few files; and files
+#: that it opens besides.
+CONNECTIONS, MIN_CONNECTIONS, OTHER_FILES = 4096, 128, 512
 #: Seconds between two checks for a database that could not be reached at the start.
 POLL_INTERVAL = 1.0
 
@@ -126,6 +130,18 @@ def _share_memory() -> None:
     gc.freeze()
 
 
+def _connections() -> int:
+    """Return how many connections a process keeps, and allow it to open as many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    most = CONNECTIONS if soft == resource.RLIM_INFINITY else soft - OTHER_FILES
+    return max(MIN_CONNECTIONS, min(CONNECTIONS, most))
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address to bind to can be reached from this machine only.
 
@@ -164,6 +180,9 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "logger_class": Logger,
             "threads": settings.api_threads,
             "keepalive": KEEPALIVE,
+            "worker_connections": _connections(),
+            # Files go through the sockets too, which bound the time that they wait for a reader.
+            "sendfile": False,
             "graceful_timeout": int(settings.shutdown_grace),
             # Trust no proxy's headers about the client.
             "forwarded_allow_ips": "",

@@ -26,11 +26,16 @@ class RequestThreads(Executor):
     def __init__(self, size: int) -> None:
         self._size = size
         self._queue: deque[_Job] = deque()
+        self._later: deque[_Job] = deque()
+        self._later_runs = False
         self._changed = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._freed = 0
         self._stopping = False
+        #: Whether the current thread has freed its slot (`is_lent`), and whether it runs the one
+        #: call of `submit_later` (`is_later`), which another may follow while this one waits.
+        self._lent = threading.local()
 
     @property
     def waiting(self) -> int:
@@ -47,16 +52,34 @@ class RequestThreads(Executor):
             self._start_or_wake()
         return future
 
+    def submit_later(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a call that begins when no call of `submit` waits; these run one at a time."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._stopping:
+                raise RuntimeError("the pool has stopped")
+            self._later.append((future, partial(fn, *args, **kwargs)))
+            self._start_or_wake()
+        return future
+
     @contextmanager
     def lend_thread(self) -> Iterator[None]:
-        """While the block waits, another thread may use the slot of the current one."""
+        """While the block waits, another thread may use the slot of the current one. Inside of
+        another such block it has no effect."""
+        if getattr(self._lent, "is_lent", False):
+            yield
+            return
+        self._lent.is_lent = True
         with self._changed:
             self._freed += 1
-            if self._queue:
+            if getattr(self._lent, "is_later", False):
+                self._later_runs = self._lent.is_later = False
+            if self._queue or self._later:
                 self._start_or_wake()
         try:
             yield
         finally:
+            self._lent.is_lent = False
             with self._changed:
                 self._freed -= 1
                 self._changed.notify()  # one idle thread is now surplus and must end
@@ -65,8 +88,9 @@ class RequestThreads(Executor):
         """Accept no further job. Queued jobs are still done, unless they are cancelled."""
         with self._changed:
             self._stopping = True
-            while cancel_futures and self._queue:
-                self._queue.pop()[0].cancel()
+            for queue in (self._queue, self._later):
+                while cancel_futures and queue:
+                    queue.pop()[0].cancel()
             self._changed.notify_all()
             threads = set(self._threads)
         for thread in threads if wait else ():
@@ -76,7 +100,8 @@ class RequestThreads(Executor):
 
     def _start_or_wake(self) -> None:
         """Start a thread for the latest job if needed and allowed, else wake an idle one."""
-        if len(self._queue) > self._idle and len(self._threads) - self._freed < self._size:
+        jobs = len(self._queue) + (bool(self._later) and not self._later_runs)
+        if jobs > self._idle and len(self._threads) - self._freed < self._size:
             thread = threading.Thread(target=self._run, name="requests", daemon=True)
             self._threads.add(thread)
             thread.start()
@@ -90,23 +115,40 @@ class RequestThreads(Executor):
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            future, call = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001  the future passes it to the caller
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            run, (future, call) = job
+            run(future, call)
             del job, future, call  # free the request's objects now
 
-    def _next(self) -> _Job | None:
+    def _run_later(self, future: Future[Any], call: Callable[[], Any]) -> None:
+        self._lent.is_later = True
+        try:
+            self._run_one(future, call)
+        finally:
+            with self._changed:
+                if self._lent.is_later:
+                    self._later_runs = self._lent.is_later = False
+                if self._later:
+                    self._start_or_wake()
+
+    def _run_one(self, future: Future[Any], call: Callable[[], Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001  the future passes it to the caller
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _next(self) -> tuple[Callable[..., None], _Job] | None:
         """Return the next job, or None if this thread must end."""
         with self._changed:
             while not self._is_surplus():
                 if self._queue:
-                    return self._queue.popleft()
+                    return self._run_one, self._queue.popleft()
+                if self._later and not self._later_runs:
+                    self._later_runs = True
+                    return self._run_later, self._later.popleft()
                 if self._stopping:
                     break
                 self._idle += 1

@@ -83,3 +83,53 @@ def test_a_stop_ends_what_stands_in_line_or_cancels_it():
     pool.shutdown(wait=False, cancel_futures=True)
     gate.set()
     assert (first.result(SOON), second.cancelled()) == (True, True)
+
+
+def test_what_may_come_later_waits_for_all_others_and_runs_one_at_a_time():
+    pool, gate = RequestThreads(3), threading.Event()
+    order: list[str] = []
+
+    def later(name: str) -> None:
+        order.append(f"{name} begins")
+        gate.wait(SOON)
+        order.append(f"{name} ends")
+
+    both = [pool.submit_later(later, name) for name in "ab"]
+    assert [pool.submit(abs, n).result(SOON) for n in range(20)] == list(range(20))
+    assert order == ["a begins"]
+    gate.set()
+    wait(both, SOON)
+    assert order == ["a begins", "a ends", "b begins", "b ends"]
+    pool.shutdown()
+
+
+def test_another_may_follow_while_one_of_those_waits():
+    pool, gate = RequestThreads(1), threading.Event()
+
+    def waits() -> None:
+        with pool.lend_thread():
+            gate.wait(SOON)
+
+    waiting = pool.submit_later(waits)
+    assert pool.submit_later(abs, -1).result(SOON) == 1
+    gate.set()
+    waiting.result(SOON)
+    assert pool.submit_later(abs, -2).result(SOON) == 2
+    pool.shutdown()
+
+
+def test_a_place_that_is_lent_inside_of_another_wait_is_lent_once():
+    pool, begun, gate = RequestThreads(1), threading.Semaphore(0), threading.Event()
+
+    def waits_twice() -> None:
+        with pool.lend_thread(), pool.lend_thread():
+            begun.release()
+            gate.wait(SOON)
+
+    waiting = pool.submit(waits_twice)
+    assert begun.acquire(timeout=SOON)
+    assert pool._freed == 1
+    gate.set()
+    waiting.result(SOON)
+    assert pool._freed == 0
+    pool.shutdown()
