@@ -51,6 +51,7 @@ from orchestrator.cli.options import Shared, shared_options
         "logs": "orchestrator.cli.commands.instance_logs:logs",
         "doctor": "orchestrator.cli.commands.doctor:doctor",
         "openapi": "orchestrator.cli.commands.openapi:openapi",
+        "outbox-relay": "orchestrator.cli.server.outbox_relay:outbox_relay",
         "canvas-check": "orchestrator.cli.commands.canvas_check:canvas_check",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.database.instances import call_wait_queries
+from orchestrator.database.instances import call_wait_queries, outbox_queries
 from orchestrator.database.operations import consistency_checks, consistency_conditions
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
@@ -262,9 +262,30 @@ KINDS = (
         "orchestrator worker -Q orchestrator; orchestrator beat",
     ),
     Inconsistency(
+        "standing-starts",
+        "{count} starts that were submitted in {subject} wait in the outbox, the oldest for"
+        " {seconds} s",
+        _rows(consistency_checks.STANDING_STARTS),
+        "they are started now, or become dead letters",
+        repairs.move_starts,
+        "run orchestrator beat",
+    ),
+    Inconsistency(
+        "refused-start",
+        "the start was refused and waits for a person: {error}",
+        _rows(
+            consistency_checks.OPEN_DEAD_LETTERS,
+            lambda row: row.about["reason"] == outbox_queries.REFUSED_START,
+        ),
+        advice="orchestrator dead-letter retry {subject} (or resolve)",
+    ),
+    Inconsistency(
         "dead-letter",
         "step {step} failed for good and waits for a person: {error}",
-        _rows(consistency_checks.OPEN_DEAD_LETTERS),
+        _rows(
+            consistency_checks.OPEN_DEAD_LETTERS,
+            lambda row: row.about["reason"] != outbox_queries.REFUSED_START,
+        ),
         advice="orchestrator dead-letter retry {subject} (or resolve)",
     ),
     *_from_consistency_rules(),

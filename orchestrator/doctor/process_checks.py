@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from orchestrator import clock
 from orchestrator.broker_settings import REDIS, without_password
 from orchestrator.companion_queues import companion_name
+from orchestrator.database.access import outbox_grants
 from orchestrator.database.operations import consistency_checks
 from orchestrator.database.workers import process_queries, route_queries
 from orchestrator.database.workers.process_queries import Living
@@ -38,6 +39,13 @@ _PERMISSION = (
     "let the worker's user use the queue {companion} (RabbitMQ: configure and read; Redis: the keys"
     " of that name and those that begin with it); then restart the worker"
 )
+_POOLER = (
+    "let the pooler pass each login on (PgBouncer: no `user=` in [databases]): the outbox tells"
+    " namespaces apart by the login, and one login has one namespace"
+)
+_OWN_LOGIN = (
+    "give applications logins of their own: orchestrator db grants ROLE --namespace NAMESPACE"
+)
 _CLOCK = (
     "synchronise the clocks of its host and of Postgres' (NTP): log times, access tokens and the"
     " signatures of webhooks depend on them; timers and schedules depend on Postgres' clock alone"
@@ -57,6 +65,7 @@ def check_processes(examination: Examination) -> Iterator[Finding]:
     yield from _routes(examination)
     yield from _elsewhere(examination, living, answers)
     yield from _clocks(examination, living)
+    yield from _outbox_logins(examination)
 
 
 def _names(found: Sequence[Living]) -> str:
@@ -198,3 +207,18 @@ def _clocks(examination: Examination, living: Sequence[Living]) -> Iterator[Find
             direction = "ahead of" if offset > 0 else "behind"
             found = f"the clock of {whose} is {abs(offset):.0f} s {direction} that of Postgres"
             yield Finding("clocks", found, _CLOCK, "inconsistent")
+
+
+def _outbox_logins(examination: Examination) -> Iterator[Finding]:
+    """Check that logins can tell the namespaces of submitted starts apart, if any login may submit
+    starts."""
+    services = examination.services
+    mapped = outbox_grants.logins(services.database)
+    login = outbox_grants.session_login(services.database)
+    named = urlsplit(services.settings.database_url).username
+    if mapped and named and unquote(named) != login:
+        found = f"the pooler logs {unquote(named)} in as {login}, and maybe every application"
+        yield Finding("outbox", found, _POOLER, "note")
+    if login in mapped:
+        found = f"{login}, the orchestrator's own login, submits starts in {mapped[login]}"
+        yield Finding("outbox", found, _OWN_LOGIN, "note")

@@ -87,6 +87,13 @@ def fire_timers(examination: Examination, _: list[Row]) -> None:
         examination.services.dispatcher.hint(*fired)
 
 
+def move_starts(examination: Examination, _: list[Row]) -> None:
+    """Move submitted starts out of the outbox."""
+    services = examination.services
+    while (moved := services.outbox.move()).count:
+        services.dispatcher.hint(*moved.instances)
+
+
 def fire_schedules(examination: Examination, _: list[Row]) -> None:
     """Fire the schedules that are due, as a beat does."""
     store = PostgresMaintenanceStore(examination.services.database)

@@ -145,8 +145,8 @@ class MaintenanceLoop:
         """Fire timers and schedules, move submitted starts. Return whether there are more."""
         self._due = 0.0  # until `_find_next_due` has queried it
         timers = self._run_guarded("timers", self._fire_timers)
-        schedules = self._run_guarded("schedules", self._fire_schedules)
         starts = self._run_guarded("starts", self._move_starts)
+        schedules = self._run_guarded("schedules", self._fire_schedules)
         return bool(timers or schedules or starts)
 
     def _find_next_due(self) -> None:

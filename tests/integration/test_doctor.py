@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from orchestrator.cli import main
 from orchestrator.core.model import AttemptEnd, AttemptState
+from orchestrator.database.access import outbox_grants
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.doctor import examination
@@ -412,3 +413,40 @@ def test_without_a_broker_nothing_is_taken_for_lost(
     running(api, PAY)
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", "redis://127.0.0.1:1/0")
     assert doctor() == []
+
+
+def test_starts_that_stand_in_the_outbox_are_moved(api: Api, doctor: Doctor):
+    login = outbox_grants.session_login(api.database)
+    api.deploy(document())
+    outbox_grants.execute(
+        api.database, outbox_grants.grant_statements(api.database, login, "shop", 100)
+    )
+    good, bad = (
+        api.all("select orchestrator_outbox.submit(%s::json)::text", request)[0][0]
+        for request in ('{"workflow": "order"}', '{"workflow": "none"}')
+    )
+    api.all("update orchestrator_outbox.starts set created_at = created_at - interval '1 hour'")
+    own, standing = sorted(doctor(), key=lambda each: each["state"], reverse=True)
+    assert (own["check"], own["state"]) == ("outbox", "note")
+    assert f"{login}, the orchestrator's own login, submits starts in shop" in own["found"]
+    assert (standing["check"], standing["state"]) == ("standing-starts", "inconsistent")
+    assert "2 starts that were submitted in shop wait in the outbox" in standing["found"]
+    assert "orchestrator beat" in standing["advice"]
+    found = {each["check"]: each for each in doctor("--repair")}
+    assert found["standing-starts"]["state"] == "repaired"
+    assert "no workflow shop/none" in found["refused-start"]["found"]
+    assert found["refused-start"]["instance"] == bad
+    assert api.get(f"/v1/instances/{good}").json["status"] == "pending"
+
+
+def test_a_pooler_with_one_login_for_all_is_found(
+    api: Api, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+):
+    """PgBouncer with `user=` hides who connects: every tenant would have the same namespace."""
+    api.all("insert into orchestrator_outbox.logins (login, namespace) values ('tenant', 'shop')")
+    assert [each for each in doctor() if each["check"] == "outbox"] == []
+    monkeypatch.setattr(
+        "orchestrator.database.access.outbox_grants.session_login", lambda _: "pooled"
+    )
+    (found,) = (each for each in doctor() if each["check"] == "outbox")
+    assert "as pooled, and maybe every application" in found["found"]

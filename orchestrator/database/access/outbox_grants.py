@@ -49,3 +49,9 @@ def logins(session: Session) -> dict[str, str]:
     """Return the namespace of each login that may submit starts."""
     rows = session.all("select login, namespace from orchestrator_outbox.logins")
     return {row[0]: row[1] for row in rows}
+
+
+def session_login(session: Session) -> str:
+    """Return the login of this connection, as the outbox sees it."""
+    row = session.one("select session_user::text")
+    return str(row[0]) if row else ""

@@ -243,6 +243,18 @@ group by 1
 limit %(most)s
 """
 
+#: Submitted starts that no beat has moved out of the outbox.
+STANDING_STARTS = f"""
+select s.namespace, {_NOTHING},
+  json_build_object(
+    'count', count(*), 'seconds', round(extract(epoch from clock_timestamp() - min(s.created_at))))
+from (
+  select namespace, created_at from orchestrator_outbox.starts order by id limit 100000) s
+where s.created_at < {YOUNG}
+group by 1
+limit %(most)s
+"""
+
 OPEN_DEAD_LETTERS = f"""
 select d.id::text, d.instance_id::text, d.step,
   json_build_object('reason', d.reason, 'error', {error_text("d.error")})

@@ -1,0 +1,32 @@
+"""Starts of workflows in the caller's own database transaction.
+
+    from orchestrator.outbox import start_in
+
+    with connection:                       # psycopg2, psycopg, SQLAlchemy or Django
+        orders.insert(connection, order)
+        id = start_in(connection, "shop/order", {"order": order.id})
+
+The workflow starts if the transaction commits, exactly once, and not at all if it rolls back.
+Importing this loads no database driver. `Relay` moves starts out of databases other than the
+orchestrator's.
+"""
+
+# See `orchestrator`: an import of `typing` would take most of the import time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from orchestrator.outbox.relay import Relay
+    from orchestrator.outbox.submission import hint, hint_async, start_in, start_in_async
+
+__all__ = ["Relay", "hint", "hint_async", "start_in", "start_in_async"]
+
+_MODULES = {"Relay": "orchestrator.outbox.relay"}
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_MODULES.get(name, "orchestrator.outbox.submission")), name)

@@ -1,0 +1,49 @@
+"""The statements that run in other applications' transactions.
+
+They stand here, not in `orchestrator.database`: that needs psycopg2, which these applications may
+not have.
+"""
+
+from __future__ import annotations
+
+#: Submits a start in the orchestrator's Postgres and returns the id of the instance-to-be.
+SUBMIT = "select cast(orchestrator_outbox.submit(cast({} as json)) as text)"
+#: Wakes the beats. Postgres sends it when the transaction commits.
+NOTIFY = "select pg_notify('orchestrator_timers', '')"
+
+#: Stores a start in any other database, in the table from which a relay takes them.
+INSERT = "insert into orchestrator_outbox (id, request) values ({}, {})"
+
+#: Makes the table. `{time}`: the type of a time with the default of now.
+_CREATE = """
+create table if not exists orchestrator_outbox (
+  id varchar(36) not null primary key,
+  request {text} not null,
+  created_at {time} not null default current_timestamp,
+  error {text}
+)
+"""
+_TYPES = {
+    "postgresql": ("text", "timestamptz"),
+    "mysql": ("longtext", "timestamp"),
+    "mariadb": ("longtext", "timestamp"),
+    "sqlite": ("text", "timestamp"),
+}
+
+
+def create_table(dialect: str) -> str:
+    """Return the statement that makes the table in a database of this dialect: ``postgresql``,
+    ``mysql``, ``mariadb`` or ``sqlite``. Raises `ValueError` for another one."""
+    if dialect not in _TYPES:
+        raise ValueError(f"the outbox knows no types of {dialect!r}, only of {', '.join(_TYPES)}")
+    text, time = _TYPES[dialect]
+    return _CREATE.format(text=text, time=time).strip()
+
+
+#: The oldest starts without an error; those with one wait for a person.
+OLDEST = (
+    "select id, request from orchestrator_outbox where error is null"
+    " order by created_at, id limit {}"
+)
+DELETE = "delete from orchestrator_outbox where id = {}"
+REFUSE = "update orchestrator_outbox set error = {} where id = {}"
