@@ -7,6 +7,7 @@ result.get(timeout=30)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.canvas.document import VERSION, Converted, convert
@@ -17,6 +18,8 @@ from orchestrator.canvas.signatures import read, read_row
 from orchestrator.json_codec import NotJson, celery_values
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.client import Client, Run
 
 #: Documents that this process has deployed: the API's address, namespace, name.
@@ -75,9 +78,10 @@ class Durable:
         Raises:
             CanvasRefused: it has no durable form; the text says why.
             NotJson: a value can't be encoded by Celery's JSON.
+            UnknownTask: under `task_always_eager`, a task that this process does not have.
             ApiError: the API refuses it: 409 if `business_id` is in use, 413 if it is too large.
         """
-        _refuse_eager(self.canvas)
+        eager = _eager_app(self.canvas)
         converted = self.document(args, kwargs)
         options = {
             "version": VERSION,
@@ -86,9 +90,12 @@ class Durable:
             "idempotency_key": idempotency_key,
             "wait": wait,
         }
-        client = self._client or process_client()
+        client = _eager_client(eager) if eager is not None else self._client or process_client()
         run = _start(client, converted, self._namespace, _encoded(converted.input), options)
-        return DurableResult(run.id, client)
+        result = DurableResult(run.id, client)
+        if eager is not None and eager.conf.task_eager_propagates:
+            result.get()
+        return result
 
     def delay(self, *args: Any, **kwargs: Any) -> DurableResult:
         """Start it with these arguments."""
@@ -165,10 +172,15 @@ def _start(
     return client.start(f"{namespace}/{converted.name}", input, **options)
 
 
-def _refuse_eager(canvas: Any) -> None:
-    app = getattr(canvas, "app", None)
-    if app is not None and app.conf.task_always_eager:
-        raise CanvasRefused(
-            "task_always_eager is set: durable canvases need an API and a worker. Call the canvas"
-            " itself (canvas.apply_async()) in such tests, or unset task_always_eager"
-        )
+def _eager_app(canvas: Any) -> Celery | None:
+    """Return the app of a canvas that runs at once in this process (`task_always_eager`)."""
+    first = canvas[0] if isinstance(canvas, list | tuple) and canvas else canvas
+    app: Celery | None = getattr(first, "app", None)
+    return app if app is not None and app.conf.task_always_eager else None
+
+
+def _eager_client(app: Celery) -> Client:
+    """Return the client that needs no API. The engine of tests is above this package: its module is
+    named here, and no other part of this package reaches it."""
+    client: Client = import_module("orchestrator.testing.eager").client_of(app)
+    return client

@@ -28,10 +28,11 @@ class Run:
 
     def __repr__(self) -> str:
         error = f", {self.error.get('title')!r}" if isinstance(self.error, dict) else ""
-        return f"<Run {self._rows.instance.workflow_id}: {self.status}{error}>"
+        return f"<Run {self.rows.instance.workflow_id}: {self.status}{error}>"
 
     @property
-    def _rows(self) -> Rows:
+    def rows(self) -> Rows:
+        """Its rows in the store, for tools."""
         return self._driver.engine.rows[self.id]
 
     # -- what became of it ---------------------------------------------------------------------
@@ -39,37 +40,37 @@ class Run:
     @property
     def workflow(self) -> str:
         """Namespace, name and version of its workflow: ``shop/order/1.0.0``."""
-        return self._rows.instance.workflow_id
+        return self.rows.instance.workflow_id
 
     @property
     def status(self) -> str:
         """pending, running, waiting, suspended, cancelled, faulted or completed."""
-        return self._rows.instance.status.value
+        return self.rows.instance.status.value
 
     @property
     def compensation(self) -> str:
         """none, running, completed or failed."""
-        return self._rows.instance.compensation.value
+        return self.rows.instance.compensation.value
 
     @property
     def output(self) -> Json:
         """Its output, once it has completed."""
-        return self._rows.instance.output
+        return self.rows.instance.output
 
     @property
     def error(self) -> Json:
         """Its error ``{type, status, title, detail, instance}``, once it has faulted."""
-        return self._rows.instance.error
+        return self.rows.instance.error
 
     @property
     def context(self) -> Json:
         """What its tasks have exported."""
-        return self._rows.instance.context
+        return self.rows.instance.context
 
     @property
     def steps(self) -> Steps:
         """Its steps by the names of their tasks: ``run.steps["charge"].attempts``."""
-        return Steps(self._rows)
+        return Steps(self.rows)
 
     @property
     def compensated(self) -> list[str]:
@@ -79,17 +80,17 @@ class Run:
     @property
     def dead_letters(self) -> list[Json]:
         """What a person has to look at: ``{"step", "reason", "error"}``."""
-        return list(self._rows.dead_letters)
+        return list(self.rows.dead_letters)
 
     @property
     def history(self) -> list[Fact]:
         """What happened: facts in the past tense, such as ``task.completed``."""
-        return [fact for change in self._rows.history for fact in change.facts]
+        return [fact for change in self.rows.history for fact in change.facts]
 
     @property
     def events(self) -> list[Json]:
         """The CloudEvents that it has emitted."""
-        return [event for change in self._rows.history for event in change.emitted]
+        return [event for change in self.rows.history for event in change.emitted]
 
     @property
     def children(self) -> list[Run]:
@@ -103,7 +104,7 @@ class Run:
     @property
     def waiting_for(self) -> list[str]:
         """What the instance stands at: names of tasks that wait for time or events."""
-        rows = self._rows
+        rows = self.rows
         steps = {step for step, _ in rows.timers} | set(rows.listeners)
         references = [rows.steps[id].reference for id in sorted(steps) if id in rows.steps]
         return [reference.rsplit("/", 1)[-1] for reference in references]
@@ -111,7 +112,7 @@ class Run:
     @property
     def due(self) -> datetime | None:
         """When its next timer is due, by the virtual clock."""
-        return min(self._rows.timers.values(), default=None)
+        return min(self.rows.timers.values(), default=None)
 
     # -- what happens to it --------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Run:
         Raises:
             InvalidEvent: it is no CloudEvent.
         """
-        self._driver.send(event, data, attributes, self._rows.workflow.namespace, to=self.id)
+        self._driver.send(event, data, attributes, self.rows.workflow.namespace, to=self.id)
         return self
 
     def cancel(self, reason: str | None = None) -> Run:
@@ -180,7 +181,7 @@ class Run:
 
     def _step_id(self, name: str) -> int:
         reference = self.steps[name].reference
-        steps = self._rows.steps
+        steps = self.rows.steps
         return max(id for id, step in steps.items() if step.reference == reference)
 
     def __iter__(self) -> Iterator[StepView]:

@@ -453,16 +453,6 @@ def test_a_time_limit_ends_the_attempt(running: Canvases, tag: str) -> None:
     assert running.notes(tag) == []
 
 
-def test_always_eager_is_refused_for_now(running: Canvases) -> None:
-    app = running.tasks.add.app
-    app.conf.task_always_eager = True
-    try:
-        with pytest.raises(CanvasRefused, match="task_always_eager"):
-            running.start(running.tasks.add.s(1, 1))
-    finally:
-        app.conf.task_always_eager = False
-
-
 def test_like_canvases_share_one_document(running: Canvases) -> None:
     t = running.tasks
     runs: list[Callable[[], Any]] = [
