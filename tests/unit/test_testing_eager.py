@@ -175,9 +175,10 @@ def test_the_recorded_canvases_give_celerys_values(shared: ModuleType):
             refused.append(name)
             continue
         except WorkflowFaulted as error:
-            assert "NaN" in str(error), error
-            refused.append(name)
-            continue
+            if "NaN" in str(error):
+                refused.append(name)
+                continue
+            got = {"raised": str(error)}
         except Exception as error:  # noqa: BLE001  any class may come out
             kind = type(error)
             got = {"raised": f"{kind.__module__}.{kind.__name__}: {error}"}
