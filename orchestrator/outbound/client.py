@@ -26,7 +26,7 @@ class OutboundClient:
 
     `allow`: see `Guard`. `ca`: a file of trusted certificates besides the system's.
     `max_bytes` bounds a response's body, `timeout` (seconds) a whole exchange. Thread-safe and
-    fork-safe: it keeps no connection.
+    fork-safe: connections are kept for some seconds, by each process for itself.
     """
 
     def __init__(

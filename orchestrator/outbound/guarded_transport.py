@@ -1,9 +1,14 @@
-"""The network layer under the HTTP client: it checks each connection and bounds each wait."""
+"""The network layer under the HTTP client: it checks each connection and bounds each wait.
+
+Connections are kept for a few seconds and used again for the same scheme, host and port. The
+deadline of a wait is that of the request that waits, so each thread and greenlet has its own."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import httpcore2
@@ -14,10 +19,21 @@ from orchestrator.outbound.address_guard import Guard
 
 
 class Deadline:
-    """The time of the monotonic clock at which a request must be over."""
+    """The time of the monotonic clock at which a request must be over. `has_connected`: the request
+    has opened a connection; False means that it used a kept one."""
 
     def __init__(self, seconds: float) -> None:
         self._end = clock.monotonic() + seconds
+        self.has_connected = False
+
+    @contextmanager
+    def bounding(self) -> Iterator[None]:
+        """Bound the waits of this thread or greenlet."""
+        token = _deadline.set(self)
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
 
     def remaining(self, limit: float | None = None) -> float:
         """Return the remaining seconds, at most `limit`. Raise `ReadTimeout` if none remain."""
@@ -27,25 +43,33 @@ class Deadline:
         return left if limit is None else min(left, limit)
 
 
-class GuardedTransport(httpx2.HTTPTransport):
-    """HTTP over connections that the guard allows, one per request."""
+_deadline: ContextVar[Deadline] = ContextVar("deadline")
 
-    def __init__(self, context: ssl.SSLContext, guard: Guard, deadline: Deadline) -> None:
+#: Most connections that a process keeps open while no request uses them.
+MAX_IDLE = 32
+
+
+class GuardedTransport(httpx2.HTTPTransport):
+    """HTTP over connections that the guard allows. One that was idle for `idle` seconds is not used
+    again. Each request needs a deadline (`Deadline.bounding`)."""
+
+    def __init__(self, context: ssl.SSLContext, guard: Guard, idle: float) -> None:
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=context,
             http2=False,
-            max_keepalive_connections=0,
-            network_backend=_Backend(guard, deadline),
+            max_connections=None,
+            max_keepalive_connections=MAX_IDLE,
+            keepalive_expiry=idle,
+            network_backend=_Backend(guard),
         )
 
 
 class _Backend(httpcore2.NetworkBackend):
     """TCP only: connections to Unix sockets stay unimplemented, as in the base class."""
 
-    def __init__(self, guard: Guard, deadline: Deadline) -> None:
+    def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._deadline = deadline
         self._plain = httpcore2.SyncBackend()
 
     def connect_tcp(
@@ -57,7 +81,9 @@ class _Backend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         """Connect to the first checked address that answers."""
-        targets = self._guard.targets(host, port, self._deadline.remaining(timeout))
+        deadline = _deadline.get()
+        deadline.has_connected = True
+        targets = self._guard.targets(host, port, deadline.remaining(timeout))
         for target in targets[:-1]:
             try:
                 return self._connect(target.host, target.port, timeout, socket_options)
@@ -68,23 +94,21 @@ class _Backend(httpcore2.NetworkBackend):
     def _connect(
         self, host: str, port: int, timeout: float | None, options: Iterable[Any] | None
     ) -> httpcore2.NetworkStream:
-        left = self._deadline.remaining(timeout)
-        stream = self._plain.connect_tcp(host, port, left, None, options)
-        return _Stream(stream, self._deadline)
+        left = _deadline.get().remaining(timeout)
+        return _Stream(self._plain.connect_tcp(host, port, left, None, options))
 
 
 class _Stream(httpcore2.NetworkStream):
     """A connection on which every wait ends by the deadline."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
-        self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.remaining(timeout))
+        return self._stream.read(max_bytes, _deadline.get().remaining(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.remaining(timeout))
+        self._stream.write(buffer, _deadline.get().remaining(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -95,8 +119,8 @@ class _Stream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        left = self._deadline.remaining(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        left = _deadline.get().remaining(timeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

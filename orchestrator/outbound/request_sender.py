@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -46,6 +49,13 @@ _CLIENT_HEADERS = frozenset(
 )
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _SCHEMES = ("http", "https")
+#: Methods whose requests may be sent again (RFC 9110, 9.2.2).
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+#: Seconds that a connection may be idle before it is not used again. Servers close idle connections
+#: after 2 s and more. A request that cannot be repeated never gets near that.
+_IDLE, _IDLE_UNREPEATABLE = 4.0, 1.0
+#: How often a request is sent that meets connections that were just closed.
+_TRIES = 3
 _METHODS_REFUSED = frozenset({"CONNECT", "TRACE"})
 
 
@@ -57,6 +67,9 @@ class RequestSender:
         self._ca = ca
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._transports: dict[float, GuardedTransport] = {}
 
     def send(
         self,
@@ -73,14 +86,16 @@ class RequestSender:
     ) -> Response:
         """Send a request, as `OutboundClient.send` does; `timeout` is in seconds."""
         deadline = Deadline(timeout)
-        with _translated(), self._client(deadline, auth, confined) as client:
+        with _translated(), deadline.bounding():
+            method = _method(method)
+            client = self._client(method, auth, confined)
             request = client.build_request(
-                _method(method),
+                method,
                 _url(url, query),
                 headers=[*_headers(headers), (b"Accept-Encoding", b"gzip")],
                 content=content,
             )
-            response = client.send(request, stream=True, follow_redirects=redirects)
+            response = _respond(client, request, deadline, redirects=redirects)
             try:
                 return read(response, self._max_bytes)
             finally:
@@ -96,11 +111,10 @@ class RequestSender:
                 raise ConfigurationError(f"{self._ca} holds no certificates: {error}") from error
         return context
 
-    def _client(
-        self, deadline: Deadline, auth: httpx2.Auth | None, confined: Confined
-    ) -> httpx2.Client:
+    def _client(self, method: str, auth: httpx2.Auth | None, confined: Confined) -> httpx2.Client:
+        """Return a client for one request. It is never closed: its connections are everybody's."""
         return httpx2.Client(
-            transport=GuardedTransport(self._context, self._guard, deadline),
+            transport=self._transport(method),
             auth=auth,
             max_redirects=self._max_redirects,
             timeout=None,  # the deadline bounds each wait
@@ -108,6 +122,38 @@ class RequestSender:
             headers={"User-Agent": "celery-orchestrator", "Accept": "*/*"},
             event_hooks={"request": [_inspect, _Origin(confined).confine]},
         )
+
+    def _transport(self, method: str) -> GuardedTransport:
+        """Return the process's connections for such requests. A fork makes its own."""
+        idle = _IDLE if method in _REPEATABLE else _IDLE_UNREPEATABLE
+        with self._lock:
+            if self._pid != os.getpid():
+                self._pid, self._transports = os.getpid(), {}
+                weakref.finalize(self, _close, self._pid, self._transports)
+            if idle not in self._transports:
+                self._transports[idle] = GuardedTransport(self._context, self._guard, idle)
+            return self._transports[idle]
+
+
+def _close(pid: int, transports: dict[float, GuardedTransport]) -> None:
+    """Close the connections of a process, unless this is a fork of it."""
+    if pid == os.getpid():
+        for transport in transports.values():
+            transport.close()
+
+
+def _respond(
+    client: httpx2.Client, request: httpx2.Request, deadline: Deadline, *, redirects: bool
+) -> httpx2.Response:
+    """Send a request. One that can be repeated is sent again if it met a kept connection that the
+    server was just closing; the last time over a connection of its own."""
+    for _ in range(_TRIES - 1):
+        try:
+            return client.send(request, stream=True, follow_redirects=redirects)
+        except (httpx2.RemoteProtocolError, httpx2.NetworkError):
+            if deadline.has_connected or request.method not in _REPEATABLE:
+                raise
+    return client.send(request, stream=True, follow_redirects=redirects)
 
 
 class _Origin:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -184,9 +188,149 @@ def test_the_address_that_was_checked_is_connected_to(spy: Spy, stub: Stub) -> N
     outbound = OutboundClient(allow=LOCAL, lookup=lambda host, port: next(answers))
     assert outbound.send("GET", f"http://rebind.example:{stub.port}/").status == 200
     assert spy.addresses == ["127.0.0.1"]
-    with pytest.raises(Refused):
-        outbound.send("GET", f"http://rebind.example:{stub.port}/")
+    assert outbound.send("GET", f"http://rebind.example:{stub.port}/").status == 200
+    assert spy.addresses == ["127.0.0.1"]  # over the connection to the checked address
+    with pytest.raises(Refused):  # another connection: it is asked again
+        outbound.send("POST", f"http://rebind.example:{stub.port}/")
     assert spy.addresses == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_are_used_again(spy: Spy, tls: bool) -> None:
+    outbound = OutboundClient(allow=LOCAL, ca=CA)
+    with Stub(echo, tls=tls) as stub, Stub(echo) as other:
+        for number in range(5):
+            assert outbound.send("GET", f"{stub.url}/{number}").status == 200
+            assert outbound.send("POST", f"{stub.url}/{number}", content=b"x").status == 200
+        assert len(spy.addresses) == 2  # one for requests that may be repeated, one for others
+        outbound.send("GET", other.url)
+        assert len(spy.addresses) == 3  # another port: another connection
+    assert [request.path for request in stub.requests][:3] == ["/0", "/0", "/1"]
+
+
+def test_threads_share_no_connection_at_a_time() -> None:
+    arrived = threading.Barrier(4, timeout=30)
+
+    def together(request: Request) -> Answer:
+        arrived.wait()
+        return echo(request)
+
+    outbound = OutboundClient(allow=LOCAL)
+    with Stub(together) as stub, ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            answers = list(pool.map(lambda n: outbound.send("GET", f"{stub.url}/{n}"), range(4)))
+            assert [json.loads(each.content)["path"] for each in answers] == [
+                "/0",
+                "/1",
+                "/2",
+                "/3",
+            ]
+
+
+class Closing:
+    """A server that closes each connection after some answers, without a word; `reads`: it reads
+    one more request before."""
+
+    def __init__(self, answers: int, *, reads: bool) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+        self.requests = 0
+        self._thread = threading.Thread(target=self._serve, args=(answers, reads), daemon=True)
+        self._thread.start()
+
+    def _serve(self, answers: int, reads: bool) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with connection:
+                for number in range(answers + reads):
+                    if not connection.recv(65536):
+                        break
+                    self.requests += 1
+                    if number < answers:
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def closing() -> Iterator[Callable[..., Closing]]:
+    servers: list[Closing] = []
+
+    def start(answers: int, *, reads: bool) -> Closing:
+        servers.append(Closing(answers, reads=reads))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_connection_that_the_server_just_closed_costs_nothing(
+    closing: Callable[..., Closing], method: str
+) -> None:
+    server, outbound = closing(1, reads=True), OutboundClient(allow=LOCAL)
+    for _ in range(3):
+        assert outbound.send(method, server.url).content == b"ok"
+    assert server.requests == 5  # two of them met the end of a kept connection
+
+
+def test_what_cannot_be_repeated_is_sent_once(closing: Callable[..., Closing]) -> None:
+    server, outbound = closing(1, reads=True), OutboundClient(allow=LOCAL)
+    assert outbound.send("POST", server.url).content == b"ok"
+    with pytest.raises(Unreachable):
+        outbound.send("POST", server.url)
+    assert server.requests == 2
+
+
+def test_each_request_has_its_own_deadline() -> None:
+    asked = threading.Event()
+
+    def slow(request: Request) -> Answer:
+        if request.path == "/slow":
+            asked.wait(30)
+        return echo(request)
+
+    outbound = OutboundClient(allow=LOCAL)
+    with Stub(slow) as stub:
+        assert outbound.send("GET", f"{stub.url}/a", timeout=30).status == 200
+        with pytest.raises(TimedOut):
+            outbound.send("GET", f"{stub.url}/slow", timeout=0.2)
+        asked.set()
+        answer = outbound.send("GET", f"{stub.url}/b", timeout=30)
+        assert json.loads(answer.content)["path"] == "/b"  # not the late answer to the other
+
+
+def test_a_response_that_was_not_read_leaves_no_connection(spy: Spy) -> None:
+    outbound = OutboundClient(allow=LOCAL, max_bytes=10)
+    with Stub(lambda request: Answer(body=b"x" * 100_000)) as stub:
+        for _ in range(2):
+            with pytest.raises(BadResponse):
+                outbound.send("GET", stub.url)
+    assert len(spy.addresses) == 2
+
+
+def test_a_fork_has_connections_of_its_own(spy: Spy) -> None:
+    outbound = OutboundClient(allow=LOCAL)
+    with Stub(echo) as stub:
+        outbound.send("GET", stub.url)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                outbound.send("GET", stub.url)
+                status = 0 if len(spy.addresses) == 2 else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        outbound.send("GET", stub.url)
+    assert len(spy.addresses) == 1
 
 
 def test_the_next_address_is_tried(spy: Spy, stub: Stub) -> None:
