@@ -110,6 +110,11 @@ class Run:
         return [reference.rsplit("/", 1)[-1] for reference in references]
 
     @property
+    def now(self) -> datetime:
+        """The time of the virtual clock (UTC)."""
+        return self._driver.engine.now
+
+    @property
     def due(self) -> datetime | None:
         """When its next timer is due, by the virtual clock."""
         return min(self.rows.timers.values(), default=None)
@@ -157,12 +162,12 @@ class Run:
         """Run it again from where it faulted, or from a step; what is finished stays."""
         more: dict[str, Json] = {} if input is None else {"input": input}
         if from_ is not None:
-            more["from"] = self._step_id(from_)
+            more["from"] = self.step_id(from_)
         return self.command("retry", **more)
 
     def skip(self, step: str, output: Json = None) -> Run:
         """Go on after a step that faulted, as if it had this output."""
-        return self.command("skip", step=self._step_id(step), output=output)
+        return self.command("skip", step=self.step_id(step), output=output)
 
     def compensate(self, reason: str | None = None) -> Run:
         """Undo it, though it has completed."""
@@ -179,7 +184,8 @@ class Run:
             raise CommandRefused(f"{command} is refused: {refused} (status {self.status})")
         return self
 
-    def _step_id(self, name: str) -> int:
+    def step_id(self, name: str) -> int:
+        """Return the number of the newest step of a task, as REST names it."""
         reference = self.steps[name].reference
         steps = self.rows.steps
         return max(id for id, step in steps.items() if step.reference == reference)

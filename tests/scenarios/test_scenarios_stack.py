@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import scenarios_testing
 from tests.support.scenarios import Outcome, Scenario, check, scenarios
 from tests.support.scenarios_core import play
 from tests.support.scenarios_stack import AT_ONCE, Stage, stage_on
@@ -47,6 +48,9 @@ def test_scenario(scenario: Scenario, outcomes: dict[str, Outcome]) -> None:
 
 
 def agree(real: Outcome, scenario: Scenario) -> None:
-    """The stack's outcome is what the file expects, and equal to the core's."""
+    """The stack's outcome is what the file expects, equal to the core's, and to that of the same
+    document with the same stubs under `orchestrator.testing`."""
     check(real, scenario.body["expect"])
     assert real == play(scenario)
+    if scenarios_testing.is_playable(scenario):
+        assert real == scenarios_testing.play(scenario)

@@ -92,15 +92,26 @@ class _Server:
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.lock = threading.Lock()
         self.stub = Stub(self._answer, tls=parts.scheme == "https", chain=TLS / "server.pem")
-        self._routes: list[dict[str, Any]] = []
-        self._used: Counter[int] = Counter()
+        self._routes = Routes([])
         self._requests: list[Request] = []
 
     def serve(self, routes: list[dict[str, Any]], requests: list[Request]) -> None:
-        self._routes, self._used, self._requests = routes, Counter(), requests
+        self._routes, self._requests = Routes(routes), requests
 
     def _answer(self, request: Request) -> Answer:
         self._requests.append(request)
+        return self._routes.answer(request)
+
+
+class Routes:
+    """The answers of a case's server."""
+
+    def __init__(self, routes: list[dict[str, Any]]) -> None:
+        self._routes = routes
+        self._used: Counter[int] = Counter()
+
+    def answer(self, request: Request) -> Answer:
+        """The answer of the first route that fits."""
         for number, route in enumerate(self._routes):
             match = _matches(route, request)
             if match is None or self._used[number] >= route.get("times", float("inf")):
