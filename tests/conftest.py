@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 import redis
+from kombu import pools
 
 from orchestrator.embedded import Postgres, Valkey
 from tests.support.examples import SHARE
@@ -152,6 +153,9 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 def _emptied_broker(request: pytest.FixtureRequest) -> str:
     _ensure_running(request, BROKER, "valkey")
     url: str = os.environ.get(BROKER) or request.getfixturevalue("valkey").url
+    # A restart of the server may have cut the connections that earlier tests have left.
+    for pool in list(pools.connections.values()):
+        pool.force_close_all(close_pool=False)
     if url.startswith("redis"):
         with redis.Redis.from_url(url) as client:
             client.flushall()

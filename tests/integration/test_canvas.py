@@ -118,7 +118,8 @@ def running(
         backend.client.connection_pool.disconnect()
         # Results that Celery has lost are collected later: they would connect again.
         vars(backend)["remove_pending_result"] = lambda result: result
-        module.app.pool.force_close_all()
+        # kombu shares the pool with every app of this process that names the same broker.
+        module.app.pool.force_close_all(close_pool=False)
 
 
 @pytest.fixture
