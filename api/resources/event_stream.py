@@ -11,7 +11,7 @@ from flask import Response, request
 from api.http import problem_types
 from api.http.app_state import AppState, caller, key_check, scope, state
 from api.http.problems import Problem
-from api.http.resource_blueprint import Resource, dumped
+from api.http.resource_blueprint import Resource
 from api.resources.history import (
     EVENT_STREAM,
     HEARTBEAT,
@@ -127,4 +127,4 @@ def _events(
 
 
 def _server_sent(item: Item) -> bytes:
-    return b"id: %d.%d\ndata: %b\n\n" % (*item.position, dumped(item.event))
+    return b"id: %d.%d\ndata: %b\n\n" % (*item.position, item.data)

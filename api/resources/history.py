@@ -98,6 +98,6 @@ def _events(app: AppState, id: str, last: int, is_valid: Callable[[], bool]) -> 
             return
         if app.waiters.closed or clock.monotonic() >= until or not is_valid():
             return
-        if len(found.rows) < _PAGE:
+        if last >= found.sequence:
             app.waiters.wait_for_transition(id, last, HEARTBEAT, is_valid)
             yield b":\n\n"

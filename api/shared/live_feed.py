@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from orchestrator import clock
+from orchestrator import clock, json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Database
 from orchestrator.database.events import transition_feed
@@ -34,8 +34,11 @@ MAX_TRANSACTIONS = 1000
 REST_SHARE = 3.0
 #: Seconds that the first subscriber waits for transactions that have not committed yet.
 START_WAIT = 1.0
-#: The most items in one subscriber's queue; beyond that the subscriber is disconnected.
-QUEUE_SIZE = 2000
+#: The most items in one subscriber's queue, and their bytes; beyond that the subscriber is
+#: disconnected.
+QUEUE_SIZE, QUEUE_BYTES = 2000, 16 << 20
+#: A poll of more positions than this reads them in parts of about so many bytes.
+FEW_POSITIONS, READ_BYTES = 16, 8 << 20
 
 log = get_logger(__name__)
 
@@ -49,6 +52,8 @@ class Item:
     position: FeedPosition
     namespace: str
     event: dict[str, Json]
+    #: The event as JSON text: encoded once for all subscribers.
+    data: bytes
 
 
 Predicate = Callable[[Item], bool]
@@ -63,6 +68,10 @@ class FeedSubscriber:
     since: int
     queue: queue.Queue[Item | None] = field(default_factory=lambda: queue.Queue(QUEUE_SIZE))
     slow: bool = False
+    #: Bytes in the queue. Only one thread adds to the queue, and one takes from it; a race between
+    #: them makes the count wrong by an item at most.
+    added: int = 0
+    taken: int = 0
     #: Whether positions are taken again, after a restore: an old position says nothing any more.
     went_back: bool = False
 
@@ -70,9 +79,12 @@ class FeedSubscriber:
         """Queue a matching item; mark the subscriber as slow if its queue is full."""
         if self.slow or not self.predicate(item):
             return
+        self.added += len(item.data)
         try:
             self.queue.put_nowait(item)
         except queue.Full:
+            self.slow = True
+        if self.added - self.taken > QUEUE_BYTES:
             self.slow = True
 
     def end(self) -> None:
@@ -91,6 +103,7 @@ class FeedSubscriber:
             return None
         if item is None:
             raise FeedClosed
+        self.taken += len(item.data)
         return item
 
 
@@ -142,8 +155,8 @@ class Feed:
         now, and other requests need the database."""
         first = after[0]
         while first < until:
-            end = min(until, first + MAX_TRANSACTIONS)
             with self._replaying:
+                end = self._end(first, until)
                 began = clock.monotonic()
                 items = self._read(first, end)
                 if end < until:
@@ -182,14 +195,14 @@ class Feed:
         """Read and distribute once. Return whether there is more to read at once."""
         horizon = self._horizon.decided_position(self._database)
         self._follow_back(self._horizon.last + 1)
-        end = min(horizon, self._position + MAX_TRANSACTIONS)
+        end = self._end(self._position, horizon)
         items = self._read(self._position, end) if end > self._position else []
         with self._changed:
             for item in items:
                 for subscriber in self._subscribers:
                     if item.position[0] >= subscriber.since:
                         subscriber.offer(item)
-            more = end == self._position + MAX_TRANSACTIONS
+            more = end < horizon
             self._position = max(self._position, end)
         return more and not self._closed
 
@@ -201,6 +214,13 @@ class Feed:
             self._position = most
             for subscriber in self._subscribers:
                 subscriber.since, subscriber.went_back = min(subscriber.since, most), True
+
+    def _end(self, first: int, until: int) -> int:
+        """Return the position before which one read ends."""
+        end = min(until, first + MAX_TRANSACTIONS)
+        if end - first <= FEW_POSITIONS:
+            return end
+        return transition_feed.end_within_bytes(self._database, first, end, READ_BYTES)
 
     def _read(self, first: int, before: int) -> list[Item]:
         rows = transition_feed.transitions(self._database, first, before)
@@ -218,4 +238,4 @@ def _numbered(events: list[tuple[int, str, dict[str, Json]]]) -> Iterator[Item]:
     for position, namespace, event in events:
         number = number + 1 if position == last else 0
         last = position
-        yield Item((position, number), namespace, event)
+        yield Item((position, number), namespace, event, json_codec.encode(event))

@@ -8,6 +8,9 @@ from typing import Any
 
 from orchestrator.database.connection.session import Session
 
+#: A page ends after the row with which its payloads reach so many bytes.
+PAGE_BYTES = 4 << 20
+
 #: A part of a ``where`` with its named parameters; None adds nothing.
 Condition = tuple[str, Mapping[str, Any]] | None
 
@@ -79,16 +82,17 @@ def page(
     descending: bool = False,
     limit: int = 50,
     after: Sequence[Any] | None = None,
+    payloads: Sequence[str] = (),
 ) -> Page:
     """Return one page of `select`, whose first columns are those of `order`.
 
-    `after`: the values of the last row of the page before.
+    `after`: the values of the last row of the page before. `payloads`: columns of the select, of
+    JSON text; with them the page may end early (`PAGE_BYTES`).
     """
     where, params = _where(conditions, order, descending, limit, after)
     by = _by(order, descending)
-    return _first_page(
-        session.all(f"{select}{where} order by {by} limit %(limit)s", params), order, limit
-    )
+    sql = f"{select}{where} order by {by} limit %(limit)s"
+    return _first_page(session, sql, params, order, descending, limit, payloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +113,13 @@ def page_by(
     descending: bool = False,
     limit: int = 50,
     after: Sequence[Any] | None = None,
+    payloads: Sequence[str] = (),
 ) -> Page:
     """Return one page of a table that has an index on the columns of each part's levels and then of
     `order`, which is unique: the pages of all their values, merged.
 
     Its cost grows with the number of these values, not with the table, as sorting the rows of
-    several values would. Only the rows of the page itself are read in full.
+    several values would. Only the rows of the page itself are read in full. `payloads`: see `page`.
     """
     by, keys = _by(order, descending), ", ".join(order)
     selects, params = [], {"limit": limit + 1}
@@ -138,7 +143,7 @@ def page_by(
         join {table} found using ({keys})
         order by {by}
     """
-    return _first_page(session.all(sql, params), order, limit)
+    return _first_page(session, sql, params, order, descending, limit, payloads)
 
 
 def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -> int:
@@ -245,10 +250,49 @@ def _by(order: tuple[str, ...], descending: bool) -> str:
     return ", ".join(column + (" desc" if descending else "") for column in order)
 
 
-def _first_page(rows: list[tuple[Any, ...]], order: tuple[str, ...], limit: int) -> Page:
-    more = len(rows) > limit
+def _first_page(
+    session: Session,
+    sql: str,
+    params: Mapping[str, Any],
+    order: tuple[str, ...],
+    descending: bool,
+    limit: int,
+    payloads: Sequence[str],
+) -> Page:
+    if not payloads:
+        rows = session.all(sql, params)
+        found = len(rows)
+    else:
+        sized = _up_to_bytes(sql, order, descending, payloads)
+        counted = session.all(sized, {**params, "page_bytes": PAGE_BYTES})
+        rows = [row[2:] for row in counted]
+        found = counted[0][0] if counted else 0
     rows = rows[:limit]
-    return Page(rows, list(rows[-1][: len(order)]) if more else None)
+    return Page(rows, list(rows[-1][: len(order)]) if found > len(rows) else None)
+
+
+def _up_to_bytes(
+    sql: str, order: tuple[str, ...], descending: bool, payloads: Sequence[str]
+) -> str:
+    """Return SQL for the number of rows of a select, the bytes of the payloads before each row, and
+    the row, up to the row with which the payloads reach `page_bytes`.
+
+    The length of a JSON text stands in its header, so that no payload after that row is read.
+    """
+    by = _by(tuple(column.rpartition(".")[2] for column in order), descending)
+    size = " + ".join(f"coalesce(octet_length({column}), 0)" for column in payloads)
+    return f"""
+        select *
+        from (
+          select count(*) over (),
+            coalesce(
+              sum({size}) over (order by {by} rows between unbounded preceding and 1 preceding),
+              0) as bytes_before,
+            found.*
+          from ({sql}) found) sized
+        where bytes_before < %(page_bytes)s
+        order by {by}
+    """
 
 
 def _after_condition(

@@ -147,6 +147,7 @@ def listed(
             descending=True,
             limit=limit,
             after=after,
+            payloads=("event",),
         )
     levels = [scope.level, *([IndexLevel("type", [type])] if type is not None else ())]
     return page_by(
@@ -158,6 +159,7 @@ def listed(
         descending=True,
         limit=limit,
         after=after,
+        payloads=("event",),
     )
 
 

@@ -190,6 +190,30 @@ def transitions(
     return [TransitionRow(*row) for row in rows]
 
 
+def end_within_bytes(session: Session, first: int, before: int, most: int) -> int:
+    """Return the position before which a read from `first` ends: `before`, or one after which the
+    rows of events and history are larger than `most` bytes. It is greater than `first`."""
+    row = session.one(
+        """
+        select min(position)
+        from (
+          select position, sum(size) over (order by position) - size as size_before
+          from (
+            select position, sum(size) as size
+            from (
+              select position, octet_length(event::text) as size from orchestrator.events
+              where position >= %(first)s and position < %(before)s
+              union all
+              select position, octet_length(facts::text) from orchestrator.history
+              where position >= %(first)s and position < %(before)s) row
+            group by position) sized) summed
+        where size_before >= %(most)s
+        """,
+        {"first": first, "before": before, "most": most},
+    )
+    return int(row[0]) if row and row[0] is not None else before
+
+
 def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Return the references of steps, by (instance, step)."""
     keys = sorted(set(steps))

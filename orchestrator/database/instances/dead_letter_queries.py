@@ -71,6 +71,7 @@ def listed(
         descending=descending,
         limit=limit,
         after=after,
+        payloads=("error", "resolution"),
     )
 
 

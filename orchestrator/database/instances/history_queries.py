@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.database.connection.session import Session
 from orchestrator.database.instances.instance_queries import IS_FINAL
-from orchestrator.database.keyset_pages import Page, equal, page
+from orchestrator.database.keyset_pages import PAGE_BYTES, Page, equal, page
 
 
 def listed(
@@ -28,6 +28,7 @@ def listed(
         descending=descending,
         limit=limit,
         after=after,
+        payloads=("stimulus", "facts"),
     )
 
 
@@ -42,21 +43,25 @@ class Followed:
 
 
 def follow(session: Session, instance: str, after: int, limit: int) -> Followed | None:
-    """Return at most `limit` rows after the transition `after`; None: the instance does not exist,
-    or no longer."""
+    """Return at most `limit` rows after the transition `after`, and no more than a page's bytes
+    (`PAGE_BYTES`); None: the instance does not exist, or no longer."""
     rows = session.all(
         f"""
         select i.sequence, {IS_FINAL}, h.sequence, h.at, h.stimulus, h.facts
         from orchestrator.instances i
         left join lateral (
-          select h.sequence, h.at, h.stimulus::text, h.facts::text
-          from orchestrator.history h
-          where h.instance_id = i.id and h.sequence > %(after)s
-          order by h.sequence limit %(limit)s) h on true
+          select h.*, coalesce(
+              sum(octet_length(stimulus) + octet_length(facts)) over (
+                order by sequence rows between unbounded preceding and 1 preceding), 0) as before
+          from (
+            select h.sequence, h.at, h.stimulus::text, h.facts::text
+            from orchestrator.history h
+            where h.instance_id = i.id and h.sequence > %(after)s
+            order by h.sequence limit %(limit)s) h) h on h.before < %(bytes)s
         where i.id = %(instance)s
         order by h.sequence
         """,
-        {"instance": instance, "after": after, "limit": limit},
+        {"instance": instance, "after": after, "limit": limit, "bytes": PAGE_BYTES},
     )
     if not rows:
         return None

@@ -137,6 +137,7 @@ def listed(
             one_of("s.status", statuses),
         ],
         order=("s.id",),
+        payloads=("input", "output", "call", "error") if payloads else (),
         limit=limit,
         after=after,
     )
