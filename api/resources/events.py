@@ -15,11 +15,13 @@ from api.http import idempotency, page_cursors, problem_types
 from api.http.app_state import caller, scope, state, target_namespace
 from api.http.problems import Problem
 from api.http.resource_blueprint import Resource, listing, raw, respond
-from api.resources import cloud_event_body, event_wait_reasons
+from api.resources import cloud_event_body, event_dry_run, event_wait_reasons
 from api.resources.instances import find
 from api.schemas.events import (
     ACCEPTED,
     AcceptedEventSchema,
+    EventDryRunSchema,
+    EventPlanSchema,
     EventSchema,
     EventsQuerySchema,
     EventsSchema,
@@ -43,27 +45,33 @@ MAILBOX = 10_000
 
 @blueprint.route("/events", methods=["POST"])
 @blueprint.answers(202, ACCEPTED, Location="where the event is")
+@blueprint.answers(200, EventPlanSchema, meaning="`dry_run`: who would get it")
 @cloud_event_body.cloud_event_body(many=True)
 @blueprint.requires(IntoNamespaceSchema)
 def receive(query: dict[str, Any]) -> Response:
     """Accept an event, or a batch of up to 1,000
 
     Workers offer it to the listeners of its namespace: see `/v1/events/{id}`. A repeated event is
-    answered in the same way and has no effect.
+    answered in the same way and has no effect. With `dry_run` nothing is stored: the answer says
+    who would get one event now, of listeners, schedules and subscriptions.
     """
     events, many = cloud_event_body.read(many=True)
     namespace = target_namespace(query.get("namespace"))
+    if query["dry_run"]:
+        return event_dry_run.answer(namespace, events)
     return _accept(namespace, many, lambda reader: event_queries.put(reader, namespace, events))
 
 
 @blueprint.route("/instances/<id:id>/events", methods=["POST"])
 @blueprint.answers(202, AcceptedEventSchema, Location="where the event is")
+@blueprint.answers(200, EventPlanSchema, meaning="`dry_run`: who would get it")
 @cloud_event_body.cloud_event_body(many=False)
-def signal(id: str) -> Response:
+@blueprint.requires(EventDryRunSchema)
+def signal(query: dict[str, Any], id: str) -> Response:
     """Accept an event for one instance
 
     It waits in the instance's mailbox until a listener takes it. An instance that has ended
-    accepts none.
+    accepts none. `dry_run` as for `/v1/events`.
     """
     events, _ = cloud_event_body.read(many=False)
     found = find(id)
@@ -71,6 +79,9 @@ def signal(id: str) -> Response:
         raise Problem(
             problem_types.WRONG_STATUS, f"the instance is {found.status}: it accepts no events"
         )
+
+    if query["dry_run"]:
+        return event_dry_run.answer(found.namespace, events, found.id)
 
     def put(reader: Session) -> list[StoredEvent]:
         if event_queries.is_mailbox_full(reader, found.id, MAILBOX):

@@ -142,7 +142,16 @@ class EventsSchema(Schema):
     next = fields.String(required=True, allow_none=True)
 
 
-class IntoNamespaceSchema(Schema):
+class EventDryRunSchema(Schema):
+    """Whether an event is only tried."""
+
+    dry_run = fields.Boolean(
+        load_default=False,
+        metadata={"description": "answer who would get the event, and change nothing"},
+    )
+
+
+class IntoNamespaceSchema(EventDryRunSchema):
     """The namespace that events are put into."""
 
     namespace = fields.String(
@@ -158,3 +167,59 @@ class EventsQuerySchema(PageSchema):
     type = fields.String(validate=validate.Length(1, 1000))
     source = fields.String(validate=validate.Length(1, 1000))
     target = fields.UUID(metadata={"description": "the instance that it is addressed to"})
+
+
+class HearingWorkflowSchema(Schema):
+    """A workflow; without a version, the newest one."""
+
+    namespace = fields.String(required=True)
+    name = fields.String(required=True)
+    version = fields.String()
+
+
+class HearingListenerSchema(Schema):
+    """A step that would be offered the event."""
+
+    instance = uuid(required=True)
+    business_id = fields.String(required=True, allow_none=True)
+    workflow = fields.Nested(HearingWorkflowSchema, required=True)
+    step = fields.Integer(required=True)
+    name = fields.String(required=True)
+    reference = fields.String(required=True)
+
+
+class EventStartSchema(Schema):
+    """A workflow that the event would start."""
+
+    workflow = fields.Nested(HearingWorkflowSchema, required=True)
+    by = fields.String(required=True, validate=validate.OneOf(("schedule", "subscription")))
+    id = uuid(required=True, metadata={"description": "of the schedule or subscription"})
+    certain = fields.Boolean(
+        required=True,
+        metadata={"description": "false: the schedule may need more events for a start"},
+    )
+
+
+class HearingWebhookSchema(Schema):
+    """A subscription whose webhook would be called."""
+
+    id = uuid(required=True)
+    description = fields.String(required=True, allow_none=True)
+
+
+class EventPlanSchema(Schema):
+    """Who would get an event."""
+
+    duplicate = fields.Boolean(
+        required=True, metadata={"description": "it was accepted before: nobody gets it again"}
+    )
+    listeners = fields.List(fields.Nested(HearingListenerSchema), required=True)
+    more = fields.Integer(
+        required=True, metadata={"description": "listeners besides the first 100"}
+    )
+    mailbox = fields.Boolean(
+        required=True, metadata={"description": "it would wait in the instance's mailbox"}
+    )
+    starts = fields.List(fields.Nested(EventStartSchema), required=True)
+    webhooks = fields.List(fields.Nested(HearingWebhookSchema), required=True)
+    warnings = fields.List(fields.String(), required=True)

@@ -37,6 +37,21 @@ class EventMethods(Resources):
         answer = self._json("POST", at, params=params, json=whole)
         return str(answer["id"])
 
+    def plan_event(
+        self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
+    ) -> dict[str, Any]:
+        """Return who would get a CloudEvent now: `{duplicate, listeners: [{instance, business_id,
+        workflow, step, name, reference}], more, mailbox, starts, webhooks, warnings}`. Nothing
+        changes. Arguments and errors as of `send_event`."""
+        at = path("events") if to is None else path("instances", to, "events")
+        params = {
+            "dry_run": "true",
+            **({"namespace": namespace} if namespace and to is None else {}),
+        }
+        whole = {"specversion": "1.0", "id": new_id(), **event}
+        answer: dict[str, Any] = self._json("POST", at, params=params, json=whole)
+        return answer
+
     def events(self, **filters: str) -> Iterator[dict[str, Any]]:
         """Yield CloudEvents as they are received and sent, and lifecycle events, from now on.
 

@@ -134,6 +134,11 @@ class MatchBatch:
             self._consumed.append(event.receipt_number)
         return True
 
+    @property
+    def offered(self) -> list[ListenerId]:
+        """The listeners with an offer that is not written yet, in the order of the offers."""
+        return [(each.instance, each.step) for each in self._offers]
+
     def _text(self, event: UnmatchedEvent) -> str:
         if event.receipt_number not in self._texts:
             self._texts[event.receipt_number] = json_codec.dumps(event.event)

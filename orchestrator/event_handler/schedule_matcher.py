@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
@@ -59,6 +59,20 @@ class ScheduleMatcher:
         for event in broadcast:
             for row in rows:
                 self._match(row, event_groups.consumption(row.timing), event)
+
+    def matching(self, event: UnmatchedEvent) -> Iterator[tuple[ScheduleRow, bool]]:
+        """Yield the schedules that an event matches, each with whether it is enough to start an
+        instance. Changes nothing. Raises `EvaluatorFailed`."""
+        if event.target_instance is not None:
+            return
+        for row in by_event(self._transaction, self._namespace):
+            of = event_groups.consumption(row.timing)
+            if of.is_never_due or event.receipt_number <= (row.heard_from or 0):
+                continue
+            if self._matching_filters(of, of.until, event):
+                yield row, False
+            elif self._matching_filters(of, of.filters, event):
+                yield row, of.takes_one
 
     def _match(self, row: ScheduleRow, of: Consumption, event: UnmatchedEvent) -> None:
         if of.is_never_due or event.receipt_number <= (row.heard_from or 0):

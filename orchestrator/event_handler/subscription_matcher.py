@@ -44,24 +44,9 @@ class SubscriptionMatcher:
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Create deliveries and start instances. Raises `EvaluatorFailed`."""
-        broadcast = [event for event in waiting if event.target_instance is None]
-        types = sorted({event.type for event in broadcast})
-        rows = (
-            subscription_queries.active_subscriptions(self._transaction, self._namespace, types)
-            if types
-            else []
-        )
-        if not rows:
+        matches = self.matching(waiting)
+        if not matches:
             return
-        filters = [(row, *_filter(row)) for row in rows]
-        matches = [
-            (row, event)
-            for event in broadcast
-            for row, id, filter in filters
-            if event.receipt_number > (row.heard_from or 0)
-            and filter.accepts_type(event.type)
-            and self._evaluator.correlation_values_if_passing(id, filter, event) is not None
-        ]
         pairs = [(row.id, event.receipt_number, event.instance) for row, event in matches]
         new = delivery_queries.put(self._transaction, pairs)
         for row, event in matches:
@@ -70,6 +55,28 @@ class SubscriptionMatcher:
                 self._start(row, event, delivery)
         if any("webhook" in row.target for row, _ in matches):
             delivery_queries.announce(self._transaction)
+
+    def matching(
+        self, waiting: Sequence[UnmatchedEvent]
+    ) -> list[tuple[SubscriptionRow, UnmatchedEvent]]:
+        """Return the subscriptions that events match, in the order of the events. Raises
+        `EvaluatorFailed`."""
+        broadcast = [event for event in waiting if event.target_instance is None]
+        types = sorted({event.type for event in broadcast})
+        rows = (
+            subscription_queries.active_subscriptions(self._transaction, self._namespace, types)
+            if types
+            else []
+        )
+        filters = [(row, *_filter(row)) for row in rows]
+        return [
+            (row, event)
+            for event in broadcast
+            for row, id, filter in filters
+            if event.receipt_number > (row.heard_from or 0)
+            and filter.accepts_type(event.type)
+            and self._evaluator.correlation_values_if_passing(id, filter, event) is not None
+        ]
 
     def _start(self, row: SubscriptionRow, event: UnmatchedEvent, delivery: str) -> None:
         self._transaction.all("savepoint start")

@@ -142,7 +142,7 @@ def foreign() -> dict[str, list[tuple[str, Any]]]:
     return {
         "post /v1/workflows": [("", document()), ("", document("new")), ("dry_run=true", document())],  # noqa: E501
         "post /v1/instances": [("", START), ("", [START, START])],
-        "post /v1/instances/{id}/events": [("", event()), ("", event("2"))],
+        "post /v1/instances/{id}/events": [("", event()), ("dry_run=true", event("2"))],
         "post /v1/instances/{id}/compensation": [("", settle)],
         "post /v1/instances/{id}/skip": [("", {"step": 1, "output": 1})],
         **{f"post /v1/instances/{{id}}/{name}": command for name in named},
@@ -157,7 +157,7 @@ def foreign() -> dict[str, list[tuple[str, Any]]]:
         "patch /v1/schedules/{id}": [("", {"paused": True})],
         "post /v1/schedules/{id}/trigger": [("", {}), ("", {"input": {"a": 1}})],
         "post /v1/schedules/{id}/backfill": [("", day)],
-        "post /v1/events": [("namespace=shop", event()), ("namespace=shop", event("9"))],
+        "post /v1/events": [(f"namespace=shop{dry}", event()) for dry in ("", "&dry_run=true")],
         "post /v1/subscriptions": [("", {**HOOK, "namespace": "shop"})],
         "patch /v1/subscriptions/{id}": [("", {"state": "paused"}), ("", {"filter": {"type": "x"}})],  # noqa: E501
         "put /v1/secrets/{name}": [("namespace=shop", {"value": "mine"})],

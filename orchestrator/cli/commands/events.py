@@ -12,6 +12,7 @@ import click
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
+from orchestrator.cli.output import say
 from orchestrator.client import Client
 from orchestrator.client.url_paths import path
 from orchestrator.terminal_text import fill_command, in_json
@@ -36,6 +37,7 @@ def event() -> None:
 @click.option("--attribute", "attributes", type=KeyValue(), multiple=True, help="An extension.")
 @click.option("--namespace", help="The namespace; needed if there are several.")
 @click.option("--to", "instance", metavar="ID", help="Send it into the mailbox of one instance.")
+@click.option("--dry-run", is_flag=True, help="Print who would get it; send nothing.")
 @shared_options
 def send(
     shared: Shared,
@@ -47,6 +49,7 @@ def send(
     attributes: Sequence[tuple[str, str]],
     namespace: str | None,
     instance: str | None,
+    dry_run: bool,
 ) -> None:
     """Send an event of TYPE and print the id that the API knows it by."""
     members = {"type": type, "source": source, "id": event_id, "subject": subject, "data": data}
@@ -54,11 +57,50 @@ def send(
     with shared.client() as client:
         instance = None if instance is None else find_instance(client, instance)
         into = None if instance else namespace_of(client, namespace)
+        if dry_run:
+            plan = client.plan_event({**event, **dict(attributes)}, into, instance)
+            return _show_plan(shared, plan)
         id = client.send_event({**event, **dict(attributes)}, into, instance)
     if shared.printer.table:
         click.echo(id)
     else:
         shared.printer.value({"id": id})
+    return None
+
+
+def _show_plan(shared: Shared, plan: dict[str, Any]) -> None:
+    """Print who would get an event."""
+    if not shared.printer.table:
+        return shared.printer.value(plan)
+    rows = [
+        {
+            "instance": each["instance"],
+            "business id": each["business_id"],
+            "step": each["step"],
+            "task": each["reference"],
+            "does": "takes it",
+        }
+        for each in plan["listeners"]
+    ]
+    for each in plan["starts"]:
+        name = f"{each['workflow']['namespace']}/{each['workflow']['name']}"
+        does = "starts" if each["certain"] else "collects it, and may start"
+        rows.append({"task": name, "does": f"{does} ({each['by']} {each['id']})"})
+    rows += [
+        {"task": each["description"], "does": f"is called (webhook {each['id']})"}
+        for each in plan["webhooks"]
+    ]
+    if rows:
+        shared.printer.rows(rows, ("instance", "business id", "step", "task", "does"))
+    elif plan["duplicate"]:
+        say("nobody: an event of this source and id was sent before")
+    else:
+        say("it would wait in the mailbox" if plan["mailbox"] else "nobody waits for it")
+    if plan["more"]:
+        say(f"and {plan['more']} more steps take it")
+    for warning in plan["warnings"]:
+        say(warning, err=True)
+    return None
 
 
 def namespace_of(client: Client, name: str | None) -> str:

@@ -30,6 +30,14 @@ e.created_at
 """
 
 
+def now(session: Session) -> datetime:
+    """Return the database's time."""
+    row = session.one("select clock_timestamp()")
+    assert row is not None  # noqa: S101  a select without a table has a row
+    time: datetime = row[0]
+    return time
+
+
 def unmatched(transaction: Transaction, namespace: str, limit: int) -> list[UnmatchedEvent]:
     """Return events of a namespace that are not matched yet, in the order of their receipt."""
     rows = transaction.all(

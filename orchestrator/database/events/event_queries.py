@@ -94,6 +94,15 @@ def put(
         # so the next try finds the row.
 
 
+def is_known(session: Session, namespace: str, source: Any, event_id: Any) -> bool:
+    """Whether the event was received before: its namespace, source and id are an event's."""
+    found = session.one(
+        "select 1 from orchestrator.events where namespace = %s and source = %s and event_id = %s",
+        (namespace, source, event_id),
+    )
+    return found is not None
+
+
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """An event; `event` is JSON text. `instance` emitted it, `target` is the instance to which it

@@ -39,3 +39,32 @@ def waiters(session: Session, namespace: str, target: str | None = None) -> list
         {"namespace": namespace, "target": target, "most": MOST},
     )
     return [WaitingListener(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedListener:
+    """A listener, for people: its instance's business id and workflow, and its task."""
+
+    instance: str
+    step: int
+    business_id: str | None
+    namespace: str
+    name: str
+    version: str
+    reference: str
+
+
+def described(session: Session, listeners: Sequence[tuple[str, int]]) -> list[DescribedListener]:
+    """Return listeners, named by instance and step, in their order."""
+    rows = session.all(
+        """
+        select i.id::text, s.id, i.business_id, w.namespace, w.name, w.version, s.reference
+        from unnest(%s::uuid[], %s::int[]) with ordinality as g(instance_id, step, n)
+        join orchestrator.instances i on i.id = g.instance_id
+        join orchestrator.workflows w on w.id = i.workflow_id
+        join orchestrator.steps s on s.instance_id = g.instance_id and s.id = g.step
+        order by g.n
+        """,
+        ([each[0] for each in listeners], [each[1] for each in listeners]),
+    )
+    return [DescribedListener(*row) for row in rows]
