@@ -56,11 +56,12 @@ def _command_line() -> click.Command:
 command = Plugin("orchestrator", short_help="Durable workflows: run, list, show, why ...")
 
 
-def program() -> None:
-    """Run the command line as the program `orchestrator`."""
+def program(arguments: list[str] | None = None, name: str = "orchestrator") -> None:
+    """Run the command line as the program `name` and exit with its status. `arguments`: None for
+    those of the process."""
     try:
         main = _command_line()
     except NotLoaded as error:
         error.show()
         sys.exit(_EXIT_USAGE)
-    main(prog_name="orchestrator")
+    main(arguments, prog_name=name)
