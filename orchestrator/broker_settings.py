@@ -15,9 +15,11 @@ from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
+from orchestrator import sqs_broker
 from orchestrator.celery_versions import CONSUMES_QUORUM_QUEUES
 from orchestrator.errors import BrokerUnavailable, ConfigurationError
 from orchestrator.settings import Settings
+from orchestrator.sqs_broker import SQS
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -47,17 +49,23 @@ CONSUMER_TIMEOUT = 7 * 24 * 3600 * 1000
 
 
 def is_redis(url: str) -> bool:
-    """Return whether the broker uses Redis' protocol; if not, it is RabbitMQ.
+    """Return whether the broker uses Redis' protocol; if not, it is RabbitMQ or SQS.
 
     Raises:
-        ConfigurationError: the URL names neither.
+        ConfigurationError: the URL names none of them.
     """
     scheme = urlsplit(url).scheme
-    if scheme not in REDIS | RABBITMQ:
+    if scheme not in REDIS | RABBITMQ | SQS:
         raise ConfigurationError(
-            f"a broker is named by redis:// (Valkey too) or amqp:// (RabbitMQ), not {scheme}://"
+            "a broker is named by redis:// (Valkey too), amqp:// (RabbitMQ) or sqs:// (Amazon SQS),"
+            f" not {scheme}://"
         )
     return scheme in REDIS
+
+
+def is_sqs(url: str) -> bool:
+    """Return whether the broker is Amazon SQS."""
+    return urlsplit(url).scheme in SQS
 
 
 def broker_settings(url: str) -> dict[str, Any]:
@@ -69,8 +77,14 @@ def broker_settings(url: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "worker_prefetch_multiplier": 1,
-        **(_redis() if is_redis(url) else _rabbitmq()),
+        **_of_kind(url),
     }
+
+
+def _of_kind(url: str) -> dict[str, Any]:
+    if is_redis(url):
+        return _redis()
+    return sqs_broker.settings() if is_sqs(url) else _rabbitmq()
 
 
 def _redis() -> dict[str, Any]:
@@ -116,6 +130,8 @@ def default_queue(name: str, url: str) -> Queue:
 def _queue(name: str, url: str, *, is_quorum: bool) -> Queue:
     if is_redis(url):
         return Queue(name, routing_key=name)
+    if is_sqs(url):
+        return sqs_broker.refuse_fifo(Queue(name, routing_key=name))
     type_ = {"x-queue-type": "quorum"} if is_quorum else {}
     arguments = {**type_, "x-consumer-timeout": CONSUMER_TIMEOUT}
     return Queue(name, routing_key=name, queue_arguments=arguments)
@@ -153,10 +169,23 @@ def reach(url: str, timeout: float) -> str:
     with Connection(where, transport_options=transport, connect_timeout=timeout) as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        except (OSError, OperationalError) as error:
+            if is_sqs(url):
+                connection.channel()  # kombu asks SQS for its queues
+        except broker_errors(connection) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BrokerUnavailable(f"{named} does not answer: {reason}") from error
         return named
+
+
+def broker_errors(connection: Any) -> tuple[type[BaseException], ...]:
+    """Return the errors of a broker, or of a connection to it."""
+    is_sqs = connection.transport.driver_type == "sqs"
+    return (
+        *(OSError, OperationalError),
+        *connection.connection_errors,
+        *connection.channel_errors,
+        *(sqs_broker.client_errors() if is_sqs else ()),
+    )
 
 
 def refuse_cluster(url: str, timeout: float = CONNECT_TIMEOUT) -> None:
@@ -168,15 +197,10 @@ def refuse_cluster(url: str, timeout: float = CONNECT_TIMEOUT) -> None:
     where = broker_settings(url)["broker_url"]
     options = {"socket_connect_timeout": timeout, **PUBLISH_RETRIES}
     with Connection(where, transport_options=options, connect_timeout=timeout) as connection:
-        refusals: tuple[type[BaseException], ...] = (
-            *(OSError, OperationalError),
-            *connection.channel_errors,
-            *connection.connection_errors,
-        )
         try:
             channel: Any = connection.default_channel
             is_cluster = channel.client.info("cluster").get("cluster_enabled")
-        except refusals:
+        except broker_errors(connection):
             return
     if is_cluster:
         raise ConfigurationError(
@@ -206,9 +230,17 @@ def publishers(
 
 def with_announced(url: str, announced: Mapping[str, Any]) -> dict[str, Any]:
     """Return the transport options for the broker at `url`, with those that a user's app has
-    announced, on which all processes must agree on Redis."""
+    announced, on which all processes must agree on Redis and on SQS."""
     options = dict(broker_settings(url)["broker_transport_options"])
-    return {**options, **announced} if is_redis(url) else options
+    shared = _shared_names(url)
+    return {**options, **{name: announced[name] for name in shared if name in announced}}
+
+
+def _shared_names(url: str) -> tuple[str, ...]:
+    """Return the transport options on which all processes must agree."""
+    if urlsplit(url).scheme in SQS:
+        return sqs_broker.SHARED_OPTIONS
+    return SHARED_OPTIONS if urlsplit(url).scheme in REDIS else ()
 
 
 def is_own_app(app: Celery) -> bool:
@@ -217,9 +249,10 @@ def is_own_app(app: Celery) -> bool:
 
 
 def shared_options(app: Celery) -> dict[str, Any]:
-    """Return the options of an app on which publishers and workers must agree on Redis."""
+    """Return the options of an app on which publishers and workers must agree."""
     options = dict(app.conf.broker_transport_options or {})
-    return {name: options[name] for name in SHARED_OPTIONS if options.get(name)}
+    names = _shared_names(url_of(app))
+    return {name: options[name] for name in names if options.get(name)}
 
 
 def keep_client(channel: Any) -> None:

@@ -72,7 +72,7 @@ class Settings:
     #: Largest number of connections of one process.
     database_pool: int = _checked(5, Range(min=1, max=1000))
 
-    #: The message broker: ``redis://`` (Valkey too) or ``amqp://`` (RabbitMQ).
+    #: The message broker: ``redis://`` (Valkey too), ``amqp://`` (RabbitMQ) or ``sqs://``.
     broker_url: str = _secret("redis://localhost:6379/0")
     #: The queue of the messages that ask workers to continue instances. Tasks of workflows never go
     #: there.

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kombu import Queue
-from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.exceptions import LimitExceeded
 
 from orchestrator import broker_settings
 from orchestrator.argument_repr import arguments_repr
@@ -181,9 +181,8 @@ class TaskDispatcher:
 
     def _is_brokers(self, error: Exception) -> bool:
         """Return whether the broker or the connection to it caused the error."""
-        connection = self._publishers.connections.connection
-        theirs = (*connection.connection_errors, *connection.channel_errors)
-        return isinstance(error, (OSError, OperationalError, LimitExceeded, *theirs))
+        theirs = broker_settings.broker_errors(self._publishers.connections.connection)
+        return isinstance(error, (LimitExceeded, *theirs))
 
     def _send_one_by_one(self, waiting: deque[Message]) -> Exception | None:
         """Send each message by itself, so that one that cannot be sent does not hold up the others.
@@ -229,8 +228,11 @@ class TaskDispatcher:
     def _deliver_some(self, producer: Any, waiting: deque[Message]) -> None:
         """Send one message, on Redis up to `REDIS_BATCH` in one round trip."""
         count = 1
-        if producer.connection.transport.driver_type == "amqp":
+        driver = producer.connection.transport.driver_type
+        if driver == "amqp":
             self._deliver(producer, waiting[0])
+        elif driver == "sqs":
+            self._deliver_to_sqs(producer, waiting[0])
         else:
             broker_settings.keep_client(producer.channel)
             count = min(len(waiting), REDIS_BATCH)
@@ -265,6 +267,14 @@ class TaskDispatcher:
                 action="queue_missing",
                 queue=message.queue,
             )
+
+    def _deliver_to_sqs(self, producer: Any, message: Message) -> None:
+        """Send one message on SQS. Its queue is created where it is missing: a worker may come
+        later, and kombu sends to no missing queue."""
+        channel, (_, name) = producer.channel, self._at_broker(message)
+        if channel.canonical_queue_name(name) not in channel._queue_cache:  # noqa: SLF001
+            _queue(name)(channel).queue_declare()
+        self._send_one(producer, message)
 
     def _on_return(self, _error: Exception, _exchange: str, queue: str, _message: Any) -> None:
         self._returns.queue = queue

@@ -9,7 +9,13 @@ from typing import Any
 
 from kombu import Connection
 
-from orchestrator.broker_settings import broker_settings, is_redis, reach, with_announced
+from orchestrator.broker_settings import (
+    broker_errors,
+    broker_settings,
+    is_redis,
+    reach,
+    with_announced,
+)
 from orchestrator.companion_queues import companion_name
 
 #: Largest number of messages of a queue that are read; a longer queue is not compared.
@@ -28,7 +34,7 @@ def waiting(
     its steps.
 
     None stands for a queue with messages that the broker does not show: Redis shows all messages,
-    RabbitMQ only their number. Raises `BrokerUnavailable`.
+    RabbitMQ and SQS only their number. Raises `BrokerUnavailable`.
     """
     names = sorted(set(queues))
     if not names:
@@ -63,8 +69,8 @@ def _id(message: dict[str, Any]) -> str:
 
 def _counted(connection: Connection, queue: str) -> set[str] | None:
     """Return an empty set for an empty or missing queue, None for one with messages."""
-    channel: Any = connection.channel()
     try:
+        channel: Any = connection.channel()
         return set() if channel.queue_declare(queue, passive=True).message_count == 0 else None
-    except connection.channel_errors:
+    except broker_errors(connection):
         return set()

@@ -15,6 +15,7 @@ from orchestrator.database.workers import process_queries, route_queries
 from orchestrator.database.workers.process_queries import Living
 from orchestrator.doctor.examination import Answer, Examination
 from orchestrator.doctor.finding import Finding
+from orchestrator.sqs_broker import SQS
 from orchestrator.terminal_text import fill_command
 
 #: Largest difference of a wall clock from that of Postgres that is not reported, in seconds.
@@ -186,6 +187,8 @@ def _address(url: str) -> tuple[str, str, int, str]:
     host = (parts.hostname or "localhost").lower()
     host = "localhost" if host in ("127.0.0.1", "::1") else host
     path = unquote(parts.path).strip("/")
+    if parts.scheme in SQS:
+        return "sqs", parts.hostname or "", parts.port or 0, ""
     if parts.scheme in REDIS:
         return "redis", host, parts.port or 6379, path or "0"
     return "amqp", host, parts.port or 5672, path

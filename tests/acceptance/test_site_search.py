@@ -25,6 +25,8 @@ QUESTIONS = {
     "asyncio client": "guides/fastapi",
     "Is gevent supported?": "operations/workers",
     "eventlet pool": "guides/gevent",
+    "Amazon SQS": "operations/sqs",
+    "Can SQS be the broker?": "operations/sqs",
     "How do I pass positional arguments?": "guides/arguments",
     "task with *args": "guides/arguments",
     "keyword arguments of a task": "guides/arguments",

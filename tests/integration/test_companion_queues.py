@@ -19,11 +19,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 from celery import Celery
-from kombu import Connection, Queue, pools
+from kombu import Connection, Queue
 
 from orchestrator.celery_versions import CONSUMES_QUORUM_QUEUES
 from orchestrator.execution.worker.queue_trial import QueueTrial
 from orchestrator.ids import new_id
+from tests.support.broker_connections import disconnect
 from tests.support.rabbitmq import USER, RabbitMQ
 from tests.support.zoo import Zoo, zoo_on
 
@@ -248,26 +249,11 @@ def test_companions_follow_the_queues(request: pytest.FixtureRequest, url: str, 
             assert consumed(zoo, "worker-chosen") == ["d"]
             app.control.add_consumer("d", **told)
             zoo.stack.until(lambda: row_of(zoo, "worker-chosen") == (["d"], {}), "and again")
-        disconnect(request, zoo)
+        disconnect(request, zoo.stack.broker_url)
         zoo.stack.until(lambda: connected_again(zoo, "worker-chosen"), "it reconnects")
         zoo.stack.until(lambda: consumed(zoo, "worker-chosen") == pairs["d"], "as before")
         (instance,) = start_notes(zoo, "d", 1)
         assert zoo.stack.wait(instance)["status"] == "completed"
-
-
-def disconnect(request: pytest.FixtureRequest, zoo: Zoo) -> None:
-    """End the workers' connections to the broker, and those of this process."""
-    pools.reset()
-    if zoo.stack.broker_url.startswith("redis"):
-        with redis.Redis.from_url(zoo.stack.broker_url) as broker:
-            for client in broker.client_list():
-                if client["cmd"] == "brpop":
-                    broker.client_kill_filter(_id=client["id"])
-        return
-    rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
-    rabbitmq.evaluate(
-        '[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections()].'
-    )
 
 
 def connected_again(zoo: Zoo, worker: str) -> bool:

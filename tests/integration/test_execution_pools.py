@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,6 +18,7 @@ from celery import Celery
 
 from orchestrator.celery_versions import CELERY
 from orchestrator.ids import new_id
+from tests.support.broker_connections import disconnect
 from tests.support.zoo import Zoo, zoo_on
 
 LEASE = 3
@@ -94,6 +96,30 @@ def test_three_thousand_steps_in_twenty_greenlets(zoo: Zoo) -> None:
         return (0, 20) in zoo.stack.sql(f"{slots} where stopped_at is null")
 
     zoo.stack.until(rests, "every slot is given back")
+
+
+def test_greenlets_read_from_rabbitmq_only_what_has_arrived(zoo: Zoo, tmp_path: Path) -> None:
+    """No read waits. Celery's own loop waits in one for acknowledgements, or after each message for
+    the events' connection: such a worker took 10 messages in a second."""
+    if not zoo.stack.broker_url.startswith("amqp"):
+        pytest.skip("Redis is polled")
+    timeouts = tmp_path / "timeouts"
+    env = {"ZOO_READ_TIMEOUTS": str(timeouts), "ORCHESTRATOR_CONTINUATION_BUDGET": "0"}
+    zoo.worker(pool="gevent", concurrency=4, env=env)
+    ended = zoo.run_all([("number", {"a": n}) for n in range(20)])
+    assert ended["output"] == 20
+    assert timeouts.read_text() == "patched\n"
+
+
+@pytest.mark.slow
+def test_greenlets_go_on_after_a_lost_connection(zoo: Zoo, request: pytest.FixtureRequest) -> None:
+    zoo.worker("worker-lost", pool="gevent", concurrency=4)
+    assert zoo.output("plain", a=1) == {"sum": 3}
+    disconnect(request, zoo.stack.broker_url)
+    log = zoo.stack.folder / "worker-lost.log"
+    zoo.stack.until(lambda: "Connection to broker lost" in log.read_text(), "it notices")
+    for a in range(5):
+        assert zoo.output("plain", a=a) == {"sum": a + 2}
 
 
 def test_a_killed_worker_of_greenlets_loses_no_step(zoo: Zoo) -> None:

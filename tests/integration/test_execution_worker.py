@@ -371,16 +371,20 @@ def test_continued_steps_have_events(zoo: Zoo) -> None:
 
 
 @pytest.mark.slow
-def test_a_stalled_worker_reconnects_then_exits(zoo: Zoo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_a_stalled_worker_reconnects_then_exits(zoo: Zoo, tmp_path: Path, pool: str) -> None:
     stalled = tmp_path / "stalled"
-    process = zoo.worker(concurrency=1, env={"ZOO_STALLED": stalled, "ORCHESTRATOR_LEASE": 1})
+    env = {"ZOO_STALLED": stalled, "ORCHESTRATOR_LEASE": 1}
+    process = zoo.worker(pool=pool, concurrency=1, env=env)
     assert zoo.output("plain", a=1) == {"sum": 3}
     zoo.worker("worker-control", queues="orchestrator", concurrency=1)
     stalled.touch()
     zoo.start("plain", a=2)
     code, _ = exit_of(process, 30)
     assert code == 75, zoo.stack.logs()
-    assert "No messages arrive; reconnecting" in (zoo.stack.folder / "worker.log").read_text()
+    log = (zoo.stack.folder / "worker.log").read_text()
+    assert "No messages arrive; reconnecting" in log
+    assert "Connection to broker lost" in log
 
 
 @pytest.mark.slow

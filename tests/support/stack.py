@@ -29,6 +29,9 @@ def free_port() -> int:
 class Stack:
     """Processes on one database and one broker; the logs are in `folder`."""
 
+    #: The interpreter of the processes.
+    python = PYTHON
+
     def __init__(self, folder: Path, database_url: str, broker_url: str, **settings: Any) -> None:
         self.folder = folder
         self.database_url = database_url
@@ -79,7 +82,7 @@ class Stack:
         options.setdefault("timeout", 120)
         return self.supervisor.spawn(
             name,
-            [PYTHON, *argv],
+            [self.python, *argv],
             env=self.environment(STACK_PROCESS=name, **more),
             cwd=self.folder,
             log=self.folder / f"{name}.log",

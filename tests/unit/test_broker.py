@@ -44,7 +44,7 @@ def test_valkey_has_its_own_scheme_too() -> None:
     assert broker_settings("valkeys://h/0")["broker_url"] == "rediss://h/0"
 
 
-@pytest.mark.parametrize("url", ["sqs://", "kafka://h", "memory://", "localhost"])
+@pytest.mark.parametrize("url", ["kafka://h", "sqlite://h", "memory://", "localhost"])
 def test_other_brokers_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="redis://"):
         broker_settings(url)

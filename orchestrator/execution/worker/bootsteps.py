@@ -82,9 +82,7 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
             return runtime.runs_steps
 
         def start(self, consumer: Any) -> None:
-            # A greenlet that ends wakes nothing that would look for the next message.
-            if runtime.pool != pools.GEVENT:
-                prefetch_limit.take_only_startable(consumer)
+            prefetch_limit.take_only_startable(consumer)
             broker_settings.keep_client(consumer.task_consumer.channel)
             unreadable_messages.protect(consumer)
             consumer.controller.orchestrator.on_connected(consumer)
@@ -126,7 +124,7 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     _adopt_broker_options(runtime)
     _consume_control_queue(runtime)
     _accept_json(runtime.app)
-    if is_rabbitmq(runtime.app) or pool == pools.GEVENT:
+    if pool == pools.GEVENT or not _is_on_redis(runtime.app):
         prefetch_limit.limit_per_slot(controller)
     if is_rabbitmq(runtime.app):
         accept_existing_queues(runtime.app)
@@ -137,6 +135,10 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     worker = MainProcess(runtime)
     signal_receivers.set_worker(worker)
     return worker
+
+
+def _is_on_redis(app: Celery) -> bool:
+    return bool(app.connection_for_read().transport.driver_type == "redis")
 
 
 def _refuse_cluster(app: Celery) -> None:

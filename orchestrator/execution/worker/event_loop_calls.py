@@ -23,26 +23,36 @@ class EventLoopCalls:
 
     def listen(self, hub: Any) -> None:
         """Add the pipe to a loop that begins. Each (re)connect begins a new one."""
+        hub.add_reader(self.open(), self.run)
+
+    def open(self) -> int:
+        """Return the descriptor that is readable while calls wait."""
         if self._pipe is None:
             reader, writer = self._pipe = os.pipe()
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
-        hub.add_reader(self._pipe[0], self._on_wake)
+        return self._pipe[0]
 
     def call(self, consumer: Any, function: Callable[[], object]) -> None:
         """Let the event loop of this consumer call the function.
 
-        Without an event loop (gevent, brokers for tests) the consumer calls it between two
-        reads, which take up to 2 seconds."""
+        Without an event loop (brokers for tests) the consumer calls it between two reads, which
+        take up to 2 seconds."""
         if self._pipe is None:
             consumer.call_soon(function)
             return
         self._waiting.append(function)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the event loop go on at once."""
+        assert self._pipe is not None  # noqa: S101  `open` has made it
         with suppress(BlockingIOError):  # a full pipe wakes the loop too
             os.write(self._pipe[1], b"\0")
 
-    def _on_wake(self) -> None:
-        assert self._pipe is not None  # noqa: S101  `listen` has made it
+    def run(self) -> None:
+        """Call the functions that wait; for the event loop, once the pipe is readable."""
+        assert self._pipe is not None  # noqa: S101  `open` has made it
         with suppress(BlockingIOError):
             os.read(self._pipe[0], 4096)
         while self._waiting:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state as worker_state
 
 from orchestrator.error_handler.task_errors import runtime_error
-from orchestrator.execution.worker import pools
+from orchestrator.execution.worker import greenlet_loop, pools
 from orchestrator.execution.worker.child_exit_watcher import ChildExitWatcher
 from orchestrator.execution.worker.companion_consumer import CompanionConsumer
 from orchestrator.execution.worker.consumer_watchdog import ConsumerWatchdog
@@ -91,10 +91,11 @@ class MainProcess:
         self._companions.start(consumer)
         self._update_events_flag()
         self.watch_children(consumer.pool)
-        if self.runtime.pool == pools.THREADS:
-            self._wake_after_tasks(consumer.pool)
         if self.runtime.pool == pools.GEVENT:
+            greenlet_loop.connect(consumer, self._loop_calls)
             pools.ignore_limits_of_steps(consumer.pool)
+        if self.runtime.pool in (pools.THREADS, pools.GEVENT):
+            self._wake_after_tasks(consumer.pool)
 
     def listen(self, hub: Any) -> None:
         """Adopt the event loop that begins after a (re)connect."""
@@ -123,17 +124,18 @@ class MainProcess:
         billiards.on_process_down = on_process_down
 
     def _wake_after_tasks(self, pool: Any) -> None:
-        """Let the event loop poll for messages whenever a thread of the pool becomes free.
+        """Let the loop poll for messages whenever a thread or a greenlet of the pool becomes free.
 
-        A process's result wakes Celery's loop, a thread's does not. Without prefetched messages
-        the loop would sleep for up to a second with a free slot."""
+        A process's result wakes Celery's loop, theirs do not. Without prefetched messages the loop
+        would sleep for up to a second with a free slot."""
         on_apply = pool.on_apply
         if getattr(on_apply, "wakes", False):
             return
 
         def apply_and_wake(*args: Any, **kwargs: Any) -> Any:
             result = on_apply(*args, **kwargs)
-            result.f.add_done_callback(lambda _: self.call_in_loop(_poll))
+            notify = result.f.add_done_callback if hasattr(result, "f") else result.link
+            notify(lambda _: self.call_in_loop(_poll))
             return result
 
         apply_and_wake.wakes = True  # type: ignore[attr-defined]

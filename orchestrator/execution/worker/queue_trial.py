@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from kombu import Queue
 
+from orchestrator.sqs_broker import client_errors, why_refused
+
 #: Reply code of AMQP 0-9-1 for a declaration that differs from the queue, or an invalid argument.
 _PRECONDITION_FAILED = 406
 #: The longest name of a queue in AMQP 0-9-1, in bytes.
@@ -27,7 +29,8 @@ class QueueTrial:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._is_amqp = connection.transport.driver_type == "amqp"
+        driver = connection.transport.driver_type
+        self._is_amqp, self._is_sqs = driver == "amqp", driver == "sqs"
         self._connection = connection if self._is_amqp else connection.clone()
         self._channel: Any = None
 
@@ -44,6 +47,11 @@ class QueueTrial:
 
         A queue that exists with other properties is used as it is, and so is one that only an
         operator may declare."""
+        if self._is_sqs:
+            prefix = (self._connection.transport_options or {}).get("queue_name_prefix", "")
+            return why_refused(queue.name, prefix) or self._try(
+                lambda channel: queue(channel).queue_declare()
+            )
         if not self._is_amqp:
             return self._try(lambda channel: queue(channel).declare())  # Redis: LLEN of its lists
         if len(queue.name.encode()) > _MAX_NAME:
@@ -62,12 +70,16 @@ class QueueTrial:
             self._channel = self._connection.channel()
         try:
             action(self._channel)
-        except self._connection.channel_errors as error:
+        except self._refusals() as error:
             self._close()
             if getattr(error, "reply_code", None) == _PRECONDITION_FAILED:
                 return None
             return str(getattr(error, "reply_text", None) or error)
         return None
+
+    def _refusals(self) -> tuple[type[BaseException], ...]:
+        errors: tuple[type[BaseException], ...] = self._connection.channel_errors
+        return (*errors, *client_errors()) if self._is_sqs else errors
 
     def _close(self) -> None:
         channel, self._channel = self._channel, None

@@ -84,6 +84,26 @@ if "ZOO_STALLED" in os.environ:
     setattr(QoS, "can_consume", can_consume)  # noqa: B010  a fault put into kombu
 
 
+if "ZOO_READ_TIMEOUTS" in os.environ:
+    import amqp
+
+    blocking_read = amqp.Connection.blocking_read
+    timeouts = open(os.environ["ZOO_READ_TIMEOUTS"], "a", buffering=1)  # noqa: SIM115  of the process
+    timeouts.write("patched\n")
+
+    def read(self, timeout=None):
+        try:
+            return blocking_read(self, timeout)
+        except TimeoutError:
+            # py-amqp itself looks whether something has arrived (0), and Celery's remote control
+            # has a greenlet of its own (1).
+            if timeout not in (0, 1):
+                timeouts.write(f"{timeout}\n")
+            raise
+
+    setattr(amqp.Connection, "blocking_read", read)  # noqa: B010  as above
+
+
 @signals.task_prerun.connect
 def before(task_id, task, args, kwargs, **_):
     if os.environ.get("ZOO_SIGNALS") and task.name == "zoo.hooked":
