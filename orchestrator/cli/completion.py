@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator.client.transport import Transport
+from orchestrator.client.synchronous.transport import Transport
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import load_settings
 

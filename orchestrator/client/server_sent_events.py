@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
 from typing import Any
-
-from orchestrator.client.transport import Transport
 
 #: First and longest pause before a stream without events is opened again, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -24,39 +20,34 @@ class ReconnectDelays:
         """Record that the stream has delivered an event: the next pause is 0."""
         self._next = 0.0
 
-    def wait(self) -> None:
-        """Sleep for the current pause, and make the next one longer."""
-        time.sleep(self._next)
-        self._next = min(max(2 * self._next, _FIRST_PAUSE), _LONGEST_PAUSE)
+    def next(self) -> float:
+        """Return the current pause in seconds, and make the next one longer."""
+        pause = self._next
+        self._next = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        return pause
 
 
-def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[dict[str, Any]]:
-    """Yield the JSON data of each event after number `after`, until the stream ends."""
-    headers = {"Accept": "text/event-stream"}
-    if after:
-        headers["Last-Event-ID"] = str(after)
-    with transport.stream(path, headers) as lines:
-        yield from (data for _, data in _events(lines))
+class EventParser:
+    """Puts the lines of a stream together to events."""
 
+    def __init__(self) -> None:
+        self._id = ""
+        self._data: list[str] = []
 
-def events_with_ids(
-    transport: Transport, path: str, after: str | None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield id and JSON data of each event after the id `after`, until the stream ends."""
-    headers = {"Accept": "text/event-stream"}
-    if after:
-        headers["Last-Event-ID"] = after
-    with transport.stream(path, headers) as lines:
-        yield from _events(lines)
-
-
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    id, data = "", list[str]()
-    for line in lines:
+    def feed(self, line: str) -> tuple[str, Any] | None:
+        """Take a line; return the id and the JSON data of the event that it ends, or None."""
         if line.startswith("id:"):
-            id = line.removeprefix("id:").removeprefix(" ")
+            self._id = line.removeprefix("id:").removeprefix(" ")
         elif line.startswith("data:"):
-            data.append(line.removeprefix("data:").removeprefix(" "))
-        elif not line and data:
-            yield id, json.loads("\n".join(data))
-            data.clear()
+            self._data.append(line.removeprefix("data:").removeprefix(" "))
+        elif not line and self._data:
+            text = "\n".join(self._data)
+            self._data.clear()
+            return self._id, json.loads(text)
+        return None
+
+
+def stream_headers(after: str | None) -> dict[str, str]:
+    """Return the headers that open a stream after the event with this id."""
+    headers = {"Accept": "text/event-stream"}
+    return {**headers, "Last-Event-ID": after} if after else headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from orchestrator.client.transport import ApiError
+from orchestrator.client.errors import ApiError
 
 #: Parts that clients and servers remove from a path.
 _DOTS = frozenset({"", ".", ".."})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from orchestrator.dsl.build import Built, build
 from orchestrator.dsl.deployment import checked, deployed
@@ -16,7 +16,7 @@ from orchestrator.dsl.values import Duration, data, duration, given
 from orchestrator.dsl.yaml_text import yaml_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Deployed
+    from orchestrator.client import AsyncClient, Client, Deployed
 
 Json = Any
 DSL = "1.0.3"
@@ -168,14 +168,18 @@ class Workflow:
         """
         return checked(self._built())
 
-    def deploy(self, client: Client, *, dry_run: bool = False) -> Deployed:
-        """Deploy the document. Repeating it changes nothing.
+    @overload
+    def deploy(self, client: Client, *, dry_run: bool = False) -> Deployed: ...
+    @overload
+    def deploy(self, client: AsyncClient, *, dry_run: bool = False) -> Awaitable[Deployed]: ...
+    def deploy(self, client: Any, *, dry_run: bool = False) -> Any:
+        """Deploy the document; with an `AsyncClient` await the answer. Repeating it changes
+        nothing.
 
         Raises `BuildError` with the line of the code for an invalid document, `ApiError` 409 if the
         version is deployed with another content.
         """
-        answer: Deployed = deployed(client, self._built(), dry_run)
-        return answer
+        return deployed(client, self._built(), dry_run)
 
     def _built(self) -> Built:
         built = build(self._body)

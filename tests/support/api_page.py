@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a table's row is a line)
-"""Writes docs/interfaces/api.md from the API's own description:
+"""Writes docs/interfaces/api.md from the API's own description, and the client's operations:
 ``python -m tests.support.api_page``."""
 
 from __future__ import annotations
@@ -160,4 +160,7 @@ def fits(spec: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
 
 
 if __name__ == "__main__":
+    from tests.support import client_twin
+
     PAGE.write_text(page(), encoding="utf-8")
+    client_twin.write()  # the client has every operation of the API too

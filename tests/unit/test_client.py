@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +13,7 @@ import pytest
 
 from orchestrator.client import ApiError, Client, Run, Unreachable
 from orchestrator.json_codec import NotJson, to_json
+from tests.support.http_server import Answer, ok, server
 
 INSTANCE = {
     "id": "01900000-0000-7000-8000-000000000001",
@@ -25,46 +23,6 @@ INSTANCE = {
     "output": {"paid": 3},
     "created_at": "2030-01-02T03:04:05.678901Z",
 }
-
-Answer = tuple[int, dict[str, str], str]
-Handler = Callable[[BaseHTTPRequestHandler], Answer | None]
-
-
-@contextmanager
-def server(handle: Handler) -> Iterator[str]:
-    """An HTTP server; `handle` returns status, headers, body, or None to hang up."""
-
-    class Requests(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            answer = handle(self)
-            if answer is None:
-                self.close_connection = True
-                return
-            status, headers, body = answer
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_GET = do_POST = answer  # noqa: N815
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}"
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
-
-
-def ok(body: object, status: int = 200) -> Answer:
-    return status, {"Content-Type": "application/json"}, json.dumps(body)
 
 
 def test_a_start_whose_answer_is_lost_is_repeated_under_the_same_key():
@@ -175,7 +133,7 @@ def test_a_stream_that_brings_nothing_is_asked_for_again_with_pauses(
     events: bool, monkeypatch: pytest.MonkeyPatch
 ):
     slept: list[float] = []
-    monkeypatch.setattr("orchestrator.client.server_sent_events.time.sleep", slept.append)
+    monkeypatch.setattr("orchestrator.client.synchronous.resource_base.time.sleep", slept.append)
     seen: list[str] = []
 
     def handle(request: BaseHTTPRequestHandler) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -330,6 +331,21 @@ def test_errors_of_a_deployment_name_the_line_of_the_code():
     client = Refusing(409, [])
     with pytest.raises(ApiError):
         made.deploy(client)
+
+
+def test_an_asynchronous_deployment_names_the_line_too():
+    class Waiting(Refusing):
+        async def deploy(self, document: Any, dry_run: bool) -> Any:
+            raise self.error
+
+    made, at = Workflow("a/b").do(wait("PT1S")), line()
+    client: Any = Waiting(422, [{"pointer": "/do/0/wait", "message": "wrong"}])
+
+    async def deploy() -> Any:
+        return await made.deploy(client)
+
+    with pytest.raises(BuildError, match=f"{HERE}:{at}: /do/0/wait: wrong"):
+        asyncio.run(deploy())
 
 
 def test_a_workflow_is_never_changed():

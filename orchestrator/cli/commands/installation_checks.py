@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.cli.options import Shared
 from orchestrator.client import ApiError, Unreachable
-from orchestrator.client.transport import Transport
+from orchestrator.client.synchronous.transport import Transport
 from orchestrator.doctor.finding import Finding
 from orchestrator.doctor.server_checks import CheckFailed, findings_of, server_checks
 from orchestrator.settings import Settings

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from orchestrator.client.asynchronous.resource_base import AsyncResources
 from orchestrator.client.models import Json, Operation, OperationPreview, RotatedSecrets, Secret
-from orchestrator.client.resource_base import Resources
 from orchestrator.client.url_paths import path
 from orchestrator.clock import monotonic
 
@@ -15,16 +15,17 @@ from orchestrator.clock import monotonic
 _POLL_INTERVAL = 0.3
 
 
-class Administration(Resources):
-    """The methods of `Client` for operators."""
+class AsyncAdministration(AsyncResources):
+    """The methods of the client for operators."""
 
     # --- secrets
 
-    def secrets(self, namespace: str | None = None) -> Iterator[Secret]:
+    async def secrets(self, namespace: str | None = None) -> AsyncIterator[Secret]:
         """Yield secrets by name, without their values. For admins."""
-        return map(Secret.from_json, self.pages("/v1/secrets", _within(namespace)))
+        async for secret in self.pages("/v1/secrets", _within(namespace)):
+            yield Secret.from_json(secret)
 
-    def set_secret(self, name: str, value: Json, namespace: str | None = None) -> Secret:
+    async def set_secret(self, name: str, value: Json, namespace: str | None = None) -> Secret:
         """Set a secret, which workflows read as ``$secrets.NAME``: text, or an object with members.
 
         `namespace` is optional if the API key may access only one.
@@ -33,24 +34,24 @@ class Administration(Resources):
         is no name, or the namespace is missing.
         """
         put = {"params": _within(namespace), "json": {"value": value}}
-        return Secret.from_json(self._json("PUT", _secret(name), **put))
+        return Secret.from_json(await self._json("PUT", _secret(name), **put))
 
-    def delete_secret(self, name: str, namespace: str | None = None) -> None:
+    async def delete_secret(self, name: str, namespace: str | None = None) -> None:
         """Delete a secret. Raises `ApiError` 404 if it does not exist."""
-        self.transport.request("DELETE", _secret(name), params=_within(namespace))
+        await self.transport.request("DELETE", _secret(name), params=_within(namespace))
 
-    def rotate_secrets(self) -> RotatedSecrets:
+    async def rotate_secrets(self) -> RotatedSecrets:
         """Seal every secret anew, with the newest of the keys."""
-        return RotatedSecrets.from_json(self._json("POST", "/v1/secrets/-/rotate"))
+        return RotatedSecrets.from_json(await self._json("POST", "/v1/secrets/-/rotate"))
 
     # --- bulk operations
 
-    def preview(self, action: str, filter: Mapping[str, str]) -> OperationPreview:
+    async def preview(self, action: str, filter: Mapping[str, str]) -> OperationPreview:
         """Return what `operate` would reach, without starting it."""
         body = {"action": action, "filter": dict(filter), "dry_run": True}
-        return OperationPreview.from_json(self._json("POST", "/v1/operations", json=body))
+        return OperationPreview.from_json(await self._json("POST", "/v1/operations", json=body))
 
-    def operate(
+    async def operate(
         self, action: str, filter: Mapping[str, str], reason: str | None = None
     ) -> Operation:
         """Send a command (``"retry"``, ``"cancel"`` ...) to all instances that match a filter, or
@@ -63,29 +64,30 @@ class Administration(Resources):
         """
         body: dict[str, Any] = {"action": action, "filter": dict(filter)}
         body |= {"reason": reason} if reason else {}
-        return Operation.from_json(self._json("POST", "/v1/operations", json=body))
+        return Operation.from_json(await self._json("POST", "/v1/operations", json=body))
 
-    def operations(self, **filters: str) -> Iterator[Operation]:
+    async def operations(self, **filters: str) -> AsyncIterator[Operation]:
         """Yield operations, newest first; filters as in the API (``state="running"``)."""
-        return map(Operation.from_json, self.pages("/v1/operations", filters))
+        async for operation in self.pages("/v1/operations", filters):
+            yield Operation.from_json(operation)
 
-    def operation(self, id: str) -> Operation:
+    async def operation(self, id: str) -> Operation:
         """Return an operation and its progress. Raises `ApiError` 404."""
-        return Operation.from_json(self._json("GET", path("operations", id)))
+        return Operation.from_json(await self._json("GET", path("operations", id)))
 
-    def wait_operation(self, id: str, seconds: float) -> Operation:
+    async def wait_operation(self, id: str, seconds: float) -> Operation:
         """Wait at most `seconds` for the end of an operation; return its state."""
         deadline = monotonic() + seconds
         while True:
-            operation = self.operation(id)
+            operation = await self.operation(id)
             if operation.ended or monotonic() >= deadline:
                 return operation
-            time.sleep(_POLL_INTERVAL)
+            await asyncio.sleep(_POLL_INTERVAL)
 
-    def stop_operation(self, id: str) -> Operation:
+    async def stop_operation(self, id: str) -> Operation:
         """Stop an operation. Instances that it has reached keep the command. Raises `ApiError` 409
         if it has ended."""
-        return Operation.from_json(self._json("DELETE", path("operations", id)))
+        return Operation.from_json(await self._json("DELETE", path("operations", id)))
 
 
 def _secret(name: str) -> str:

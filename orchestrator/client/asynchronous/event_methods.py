@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlencode
 
+from orchestrator.client.asynchronous.resource_base import AsyncResources
 from orchestrator.client.models import Json
-from orchestrator.client.resource_base import Resources
-from orchestrator.client.server_sent_events import ReconnectDelays, events_with_ids
-from orchestrator.client.transport import Unreachable
 from orchestrator.client.url_paths import path
 from orchestrator.ids import new_id
 
 
-class EventMethods(Resources):
-    """The methods of `Client` for events."""
+class AsyncEventMethods(AsyncResources):
+    """The methods of the client for events."""
 
-    def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
+    async def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
         """Send one instance an event of type `type`. It waits in the mailbox until a listener takes
         it. Returns the event's id. Raises `ApiError` 404, 409 if the instance has ended."""
-        return self.send_event({"type": type, "source": source, "data": data}, to=id)
+        return await self.send_event({"type": type, "source": source, "data": data}, to=id)
 
-    def send_event(
+    async def send_event(
         self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
     ) -> str:
         """Send a CloudEvent: to a namespace, or into the mailbox of the instance `to`.
@@ -34,10 +32,10 @@ class EventMethods(Resources):
         at = path("events") if to is None else path("instances", to, "events")
         whole = {"specversion": "1.0", "id": new_id(), **event}
         params = {"namespace": namespace} if namespace and to is None else None
-        answer = self._json("POST", at, params=params, json=whole)
+        answer = await self._json("POST", at, params=params, json=whole)
         return str(answer["id"])
 
-    def plan_event(
+    async def plan_event(
         self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
     ) -> dict[str, Any]:
         """Return who would get a CloudEvent now: `{duplicate, listeners: [{instance, business_id,
@@ -49,32 +47,24 @@ class EventMethods(Resources):
             **({"namespace": namespace} if namespace and to is None else {}),
         }
         whole = {"specversion": "1.0", "id": new_id(), **event}
-        answer: dict[str, Any] = self._json("POST", at, params=params, json=whole)
+        answer: dict[str, Any] = await self._json("POST", at, params=params, json=whole)
         return answer
 
-    def events(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Yield CloudEvents as they are received and sent, and lifecycle events, from now on.
+    async def events(
+        self, *, after: str | None = None, **filters: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield CloudEvents as they are received and sent, and lifecycle events, from now on or
+        after the stream's id `after`.
 
         Filters as in the API (``type="com.shop.*"``). It never ends by itself; a broken
         connection is opened again, and continues after the last event.
         """
-        at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
-        last: str | None = None
-        pauses = ReconnectDelays()
-        while True:
-            try:
-                for id, event in events_with_ids(self.transport, at, last):
-                    pauses.arrived()
-                    last = id
-                    yield event
-            except Unreachable:
-                self._json(
-                    "GET", "/v1/events", params={"limit": 1}
-                )  # raises if the API is unreachable
-            pauses.wait()
+        async with aclosing(self.endless_stream("/v1/events/stream", filters, after)) as events:
+            async for _, event in events:
+                yield event
 
-    def why_event(self, id: str) -> dict[str, Any]:
+    async def why_event(self, id: str) -> dict[str, Any]:
         """Return what an event matched, or why it matched nothing: `{id, namespace, causes: [{kind,
         message, ...}]}`, with at least one cause. Raises `ApiError` 404."""
-        answer: dict[str, Any] = self._json("GET", path("events", id, "why"))
+        answer: dict[str, Any] = await self._json("GET", path("events", id, "why"))
         return answer
