@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from orchestrator.client import ApiError, Client
 from orchestrator.client import Run as RunState
 from orchestrator.client.models import Deployed, Step
-from orchestrator.client.transport import Transport
+from orchestrator.client.synchronous.transport import Transport
 from orchestrator.clock import now
 from orchestrator.document.model import Workflow
 from orchestrator.errors import ConfigurationError
