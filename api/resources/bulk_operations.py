@@ -17,16 +17,19 @@ from api.resources.instances import identified
 from api.schemas.bulk_operations import (
     DryRunSchema,
     NewOperationSchema,
+    OperationDetailsSchema,
     OperationSchema,
     OperationsQuerySchema,
     OperationsSchema,
+    OutcomesSchema,
 )
+from api.schemas.common import PageSchema
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances.instance_queries import Summary
 from orchestrator.database.keyset_pages import Scope
-from orchestrator.database.operations import bulk_operation_queries
+from orchestrator.database.operations import bulk_operation_queries, operation_outcomes
 from orchestrator.database.operations.bulk_operation_queries import LETTERS, OperationRow
 from orchestrator.ids import new_id
 from orchestrator.scheduler.bulk_operations import preview
@@ -80,10 +83,35 @@ def list_(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/<id:id>")
-@blueprint.answers(200, OperationSchema)
+@blueprint.answers(200, OperationDetailsSchema)
 def get(id: str) -> Response:
-    """A bulk operation and its progress"""
-    return respond(_operation_json(_find(state().services.database, id)))
+    """A bulk operation, its progress, and what became of the instances"""
+    database = state().services.database
+    found = _find(database, id)
+    outcomes: dict[str, Any] | None = None
+    if found.action not in LETTERS:
+        counts, exact = operation_outcomes.counted(database, found.id, found.action)
+        outcomes = {**counts, "exact": exact}
+    return respond({**_operation_json(found), "outcomes": outcomes})
+
+
+@blueprint.route("/<id:id>/outcomes")
+@blueprint.answers(200, OutcomesSchema)
+@blueprint.requires(PageSchema)
+def outcomes(query: dict[str, Any], id: str) -> Response:
+    """What became of each instance that a bulk operation has reached
+
+    An operation on dead letters has none.
+    """
+    database = state().services.database
+    found = _find(database, id)
+    after = page_cursors.read(query["cursor"], (page_cursors.number,))
+    page = operation_outcomes.listed(
+        database, found.id, found.action, query["limit"], after[0] if after else 0
+    )
+    names = ("instance", "business_id", "outcome", "reason", "status", "compensation")
+    items = [dict(zip(names, row[1:], strict=True)) for row in page.rows]
+    return listing(items, page_cursors.write(page.last))
 
 
 @blueprint.route("/<id:id>", methods=["DELETE"])

@@ -12,6 +12,7 @@ from orchestrator.database.operations.bulk_operation_queries import (
     MOST_COUNTED,
     STATES,
 )
+from orchestrator.database.operations.operation_outcomes import OUTCOMES
 
 ACTIONS = (*ALLOWED, *LETTERS)
 _COUNTED = f"counted up to {MOST_COUNTED:,}"
@@ -69,6 +70,58 @@ class OperationSchema(Schema):
     created_at = time(required=True)
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
+
+
+class OutcomeCountsSchema(Schema):
+    """How many of the reached instances have each outcome."""
+
+    moved = fields.Integer(required=True, metadata={"description": "the command took effect"})
+    faulted_again = fields.Integer(
+        required=True, metadata={"description": "retried, and faulted now"}
+    )
+    refused = fields.Integer(
+        required=True, metadata={"description": "their status had changed meanwhile"}
+    )
+    pending = fields.Integer(
+        required=True, metadata={"description": "the command is in their inbox"}
+    )
+    gone = fields.Integer(required=True, metadata={"description": "archived meanwhile"})
+    exact = fields.Boolean(
+        required=True, metadata={"description": "false: only the first 2,000 are counted"}
+    )
+
+
+class OperationDetailsSchema(OperationSchema):
+    """A bulk operation, its progress, and what became of the instances."""
+
+    outcomes = fields.Nested(
+        OutcomeCountsSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: it acts on dead letters"},
+    )
+
+
+class OutcomeSchema(Schema):
+    """An instance that an operation has reached."""
+
+    instance = uuid(required=True)
+    business_id = fields.String(required=True, allow_none=True)
+    outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "why it refused the command"}
+    )
+    status = fields.String(
+        required=True, allow_none=True, metadata={"description": "its status now"}
+    )
+    compensation = fields.String(required=True, allow_none=True)
+
+
+class OutcomesSchema(Schema):
+    """A page of outcomes, in the order in which the instances were reached."""
+
+    items = fields.List(fields.Nested(OutcomeSchema), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class DryRunSchema(Schema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -226,3 +227,59 @@ def obeys(workflow: Workflow, command: str, status: Status, undone: Compensation
     }
     told = advance(workflow, Slice(instance, loaded=loaded), asked, never)
     return told.refused is None
+
+
+def outcomes(api: Api, id: str) -> dict[str, tuple[str, str | None]]:
+    items = api.get(f"/v1/operations/{id}/outcomes").json["items"]
+    return {each["instance"]: (each["outcome"], each["reason"]) for each in items}
+
+
+def test_each_instance_has_an_outcome(api: Api, runs: list[str]):
+    """The second command finds the first one's effect: it is refused, with the reason."""
+    first, second = make(api, "suspend").json["id"], make(api, "suspend").json["id"]
+    work(api)
+    assert {each for each, _ in outcomes(api, first).values()} == {"pending"}
+    services(api).state.process_inbox(runs[0])
+    services(api).state.process_inbox(runs[1])
+    told = outcomes(api, first)
+    assert [told[each] for each in runs] == [("moved", None)] * 2 + [("pending", None)] * 3
+    told = outcomes(api, second)
+    assert [told[each][0] for each in runs] == ["refused"] * 2 + ["pending"] * 3
+    assert all("suspended" in str(told[each][1]) for each in runs[:2])
+    counts = api.get(f"/v1/operations/{second}").json["outcomes"]
+    expected = {"moved": 0, "faulted_again": 0, "refused": 2, "pending": 3, "gone": 0}
+    assert counts == {**expected, "exact": True}
+    api.all("delete from orchestrator.instances where id = %s", runs[4])
+    assert outcomes(api, first)[runs[4]] == ("gone", None)
+
+
+def test_a_retried_instance_that_faults_again_is_told(api: Api):
+    error = {"type": "https://shop.example/no", "status": 500}
+    api.deploy(document("bad", do=[{"no": {"raise": {"error": error}}}]))
+    id = api.start("bad")
+    services(api).state.process_inbox(id)
+    made = make(api, "retry", {"workflow": "shop/bad"}).json["id"]
+    work(api)
+    services(api).state.process_inbox(id)
+    assert outcomes(api, made) == {id: ("faulted_again", None)}
+
+
+def test_outcomes_are_read_by_page(
+    api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]
+):
+    monkeypatch.setattr(working, "BATCH", 2)
+    id = make(api).json["id"]
+    work(api)
+    seen, cursor = [], ""
+    while True:
+        page = api.get(f"/v1/operations/{id}/outcomes?limit=2{cursor}").json
+        seen += [each["instance"] for each in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert sorted(seen) == runs
+    shown = cli("operation", "show", id, "--outcomes", "-o", "json")
+    assert [each["instance"] for each in shown] == seen
+    letters = make(api, "dead-letter.retry", {"namespace": "shop"}).json["id"]
+    assert api.get(f"/v1/operations/{letters}").json["outcomes"] is None
+    assert outcomes(api, letters) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from urllib.parse import parse_qsl
 
 import click
@@ -10,11 +11,12 @@ from rich.markup import escape
 
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_id
-from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.options import Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client, Operation
 
 _SHOWN = ("id", "created_at", "action", "state", "matches", "reached", "by", "filter")
+_OUTCOME = ("instance", "business_id", "outcome", "reason", "status", "compensation")
 _PATH = "/v1/operations"
 #: Time between two requests for an operation's progress, in seconds.
 _POLL_INTERVAL = 0.3
@@ -69,11 +71,18 @@ def list_(shared: Shared, state: str | None) -> None:
 
 @operation.command()
 @click.argument("id")
+@click.option("--outcomes", is_flag=True, help="List what became of each instance.")
+@limit_option
 @shared_options
-def show(shared: Shared, id: str) -> None:
-    """Show an operation and its progress."""
+def show(shared: Shared, id: str, outcomes: bool, limit: int) -> None:
+    """Show an operation, its progress, and what became of each instance."""
     with shared.client() as client:
-        shared.printer.value(client.operation(find_id(client, _PATH, id)).data)
+        found = client.operation(find_id(client, _PATH, id)).data
+        if outcomes:
+            rows = client.pages(f"{_PATH}/{found['id']}/outcomes")
+            shared.printer.rows(islice(rows, limit or None), _OUTCOME)
+        else:
+            shared.printer.value(found)
 
 
 @operation.command()

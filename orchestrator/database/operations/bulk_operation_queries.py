@@ -241,7 +241,7 @@ def command(
     namespaces: Sequence[str],
 ) -> None:
     """Put the operation's command into these instances' inboxes, and write to the audit log."""
-    data = {"command": operation.action, "by": operation.actor}
+    data = {"command": operation.action, "by": operation.actor, "operation": operation.id}
     data |= {"reason": operation.reason} if operation.reason else {}
     transaction.all(
         """
@@ -251,9 +251,9 @@ def command(
         audited as (
           insert into orchestrator.audit_log
             (namespace, actor, action, target, reason, details, address)
-          select namespace, %(actor)s, %(audit_action)s, instance::text, %(reason)s, %(details)s,
-            %(address)s
-          from targets)
+          select t.namespace, %(actor)s, %(audit_action)s, t.instance::text, %(reason)s,
+            json_build_object('operation', %(operation)s::text, 'sequence', i.sequence), %(address)s
+          from targets t join orchestrator.instances i on i.id = t.instance)
         insert into orchestrator.stimuli (instance_id, kind, data, key)
         select instance, 'command', %(data)s, %(key)s from targets
         on conflict (instance_id, key) where key is not null do nothing
@@ -264,7 +264,7 @@ def command(
             "actor": operation.actor,
             "audit_action": f"instance.{operation.action}",
             "reason": operation.reason,
-            "details": json_codec.dumps({"operation": operation.id}),
+            "operation": operation.id,
             "address": operation.address,
             "data": json_codec.dumps(data),
             "key": f"operation:{operation.id}",

@@ -880,6 +880,13 @@ audit_log = Table(
     Index("audit_log_list_ix", "namespace", "id"),
     Index("audit_log_target_ix", "target", "id", postgresql_where=text("target is not null")),
     Index("audit_log_action_ix", "action", "id"),
+    #: The instances that a bulk operation has reached.
+    Index(
+        "audit_log_operation_ix",
+        text("(details ->> 'operation')"),
+        "id",
+        postgresql_where=text("details ->> 'operation' is not null and action like 'instance.%'"),
+    ),
 )
 
 #: A workflow's recurring start: one row a kind of schedule that its newest version has. It

@@ -618,6 +618,9 @@ create table orchestrator.audit_log (
 );
 create index audit_log_action_ix
   on orchestrator.audit_log (action, id);
+create index audit_log_operation_ix
+  on orchestrator.audit_log ((details ->> 'operation'), id)
+  where details ->> 'operation' is not null and action like 'instance.%';
 create index audit_log_list_ix
   on orchestrator.audit_log (namespace, id);
 create index audit_log_target_ix
