@@ -10,7 +10,8 @@ from orchestrator.testing.in_memory_rows import LIVE, Rows
 from orchestrator.testing.transition_checks import require
 
 _INSTANCE_VALUES = ("output", "error", "context", "state")
-_STEP_VALUES = ("input", "raw_input", "output", "state", "scope", "call", "error")
+_INPUTS = ("input", "raw_input")
+_STEP_VALUES = ("output", "state", "scope", "call", "error")
 
 
 def stored(value: Json) -> Json:
@@ -19,7 +20,7 @@ def stored(value: Json) -> Json:
     Raises:
         NotJson: it is no JSON value.
     """
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, str | int):
         return value
     return json_codec.loads(json_codec.encode(value))
 
@@ -30,10 +31,12 @@ def apply_transition(rows: Rows, change: Transition) -> None:
     values["input"] = stored(change.inputs[0]) if change.inputs else rows.instance.input
     rows.instance = replace(change.instance, **values)
     for step in change.created:
-        rows.steps[step.id] = _stored_step(step)
+        inputs = {name: stored(getattr(step, name)) for name in _INPUTS}
+        rows.steps[step.id] = _stored_step(step, inputs)
     for step in change.changed:
         old = rows.steps[step.id]
-        rows.steps[step.id] = replace(_stored_step(step), input=old.input, raw_input=old.raw_input)
+        # A step's inputs are written once.
+        rows.steps[step.id] = _stored_step(step, {"input": old.input, "raw_input": old.raw_input})
     _apply_attempts(rows, change)
     _apply_waits(rows, change)
     rows.chunks.update({(one.step, one.index): one for one in change.chunks})
@@ -73,8 +76,9 @@ def _apply_waits(rows: Rows, change: Transition) -> None:
     rows.listeners.update({one.step: one for one in change.listeners})
 
 
-def _stored_step(step: Step) -> Step:
-    return replace(step, **{name: stored(getattr(step, name)) for name in _STEP_VALUES})
+def _stored_step(step: Step, inputs: dict[str, Json]) -> Step:
+    values = {name: stored(getattr(step, name)) for name in _STEP_VALUES}
+    return replace(step, **inputs, **values)
 
 
 def _prune(rows: Rows, id: int) -> None:
