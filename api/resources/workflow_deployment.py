@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask import Response, request
@@ -17,7 +17,7 @@ from api.http.resource_blueprint import respond
 from orchestrator import document
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
-from orchestrator.database.connection.database import Transaction
+from orchestrator.database.connection.database import Database, Transaction
 from orchestrator.database.workers import route_queries
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
@@ -54,6 +54,10 @@ def deploy(*, dry_run: bool, strict: bool) -> Response:
     )
 
 
+def _names(database: Database, namespace: str) -> frozenset[str]:
+    return frozenset(workflow_queries.names(database, namespace))
+
+
 def _checked(strict: bool) -> Checked:
     if request.mimetype not in MEDIA_TYPES:
         raise Problem(
@@ -68,7 +72,9 @@ def _checked(strict: bool) -> Checked:
         check_expression=evaluation().check,
         allows_other_namespaces=services.settings.run_across_namespaces,
         shortest_interval=services.settings.shortest_interval,
-        known_workflows=partial(workflow_queries.names, services.database),
+        known_workflows=cache(
+            lambda name: frozenset(workflow_queries.names(services.database, name))
+        ),
         queue_problem=route_queries.served(
             services.database, services.settings.lease, services.settings.default_queue
         ).problem,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 _MAX_LENGTH = 60
+#: The most words that one word is compared with.
+_MAX_COMPARED = 1000
 
 
 def short(text: str, longest: int = _MAX_LENGTH) -> str:
@@ -28,10 +31,12 @@ def quoted_list(words: Iterable[str], last: str = "or") -> str:
 
 
 def nearest_word(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
-    """Return the known word that the author probably meant, ignoring case, or None."""
-    candidates = {each.lower(): each for each in known}
+    """Return the known word that the author probably meant, ignoring case, or None. Only the first
+    words of a similar length are compared."""
     if len(word) > _MAX_LENGTH:
         return None
+    similar = (each for each in known if abs(len(each) - len(word)) <= len(word))
+    candidates = {each.lower(): each for each in islice(similar, _MAX_COMPARED)}
     matches = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
     # In a short word, two swapped letters already make the similarity too low.
     matches = matches or [each for each in candidates if sorted(each) == sorted(word.lower())]

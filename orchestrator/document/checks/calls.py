@@ -11,7 +11,7 @@ import re
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.checks.references import report_undefined
-from orchestrator.document.message_text import nearest_word, quoted, suggestion
+from orchestrator.document.message_text import quoted
 from orchestrator.document.schema_validation import validate_extension
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
@@ -85,9 +85,7 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
     if not name.strip():
         context.error(pointer, "a call needs a name")
     elif known is not None and name not in known:
-        meant = suggestion(
-            nearest_word(name, (*known, *context.used("functions"), *LANGUAGE_KINDS))
-        )
+        meant = context.meant(name, known, context.used("functions"), LANGUAGE_KINDS)
         context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
     else:
         _warn_queue(context, site, name, pointer)

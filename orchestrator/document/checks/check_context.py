@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from orchestrator.document.message_text import quoted
+from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
+from orchestrator.document.message_text import nearest_word, quoted, suggestion
 from orchestrator.document.schema_messages import SchemaMessage
 from orchestrator.document.task_sites import TaskSite
 
@@ -16,7 +18,7 @@ CheckExpression = Callable[[str, Iterable[str]], None]
 """`(program, names of variables)`: `Evaluator.check`, or a function that raises the same errors."""
 
 KnownWorkflows = Callable[[str], Collection[str]]
-"""Returns the names of the workflows of a namespace. Called only if a document runs a workflow."""
+"""Returns the names of the workflows of a namespace. Called for each task that runs a workflow."""
 
 QueueProblem = Callable[[str, str | None], str | None]
 """`(task, the queue that the document names)`: why its steps would wait, or run elsewhere."""
@@ -57,6 +59,8 @@ class Context:
     depth: int = 0
     errors: list[SchemaMessage] = field(default_factory=list)
     warnings: list[SchemaMessage] = field(default_factory=list)
+    #: The words that a similar one was searched for.
+    searched: list[str] = field(default_factory=list)
 
     def error(
         self, pointer: str, message: str, *, at_key: bool = False, explains: str | None = None
@@ -74,6 +78,16 @@ class Context:
         if kind not in self.environment.built_kinds:
             message = f"{subject} of the kind {quoted(kind)} are not supported yet"
             self.warn(pointer, f"{message}; this task will fault")
+
+    def meant(self, word: str, *known: Iterable[str]) -> str:
+        """Return `, did you mean 'call'?`, or an empty text if no known word is similar.
+
+        The search compares with each known word, so it is made for the first words only: about as
+        many as a report shows."""
+        if len(self.searched) >= MAX_DIAGNOSTICS:
+            return ""
+        self.searched.append(word)
+        return suggestion(nearest_word(word, chain.from_iterable(known)))
 
     def used(self, section: str) -> Json:
         """Return a section of `use`: a mapping by name, a list, or an empty mapping."""

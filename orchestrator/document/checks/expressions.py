@@ -10,7 +10,7 @@ from orchestrator.document.checks.check_context import CheckExpression, Context
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
 from orchestrator.document.expression_fields import ARGUMENTS, fields
 from orchestrator.document.field_scope import Field, Purpose
-from orchestrator.document.message_text import nearest_word, quoted, suggestion
+from orchestrator.document.message_text import quoted
 from orchestrator.expressions import Evaluator, ExpressionError, program_of
 from orchestrator.expressions.fast_path import compiled
 from orchestrator.expressions.lexer import Token, TokenKind
@@ -149,7 +149,7 @@ def _check_secrets(context: Context, field: Field, program: Program) -> None:
     declared = context.used("secrets")
     for name in _secret_names(program.tokens):
         if name not in declared:
-            meant = suggestion(nearest_word(name, declared))
+            meant = context.meant(name, declared)
             message = f"no secret {quoted(name)} in 'use.secrets'{meant}"
             context.error(field.pointer, message)
     if _becomes_data(context, field) and not _allowed(context, field):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.document.checks.check_context import Context
-from orchestrator.document.message_text import nearest_word, quoted, suggestion
+from orchestrator.document.message_text import quoted
 from orchestrator.document.model import escape
 from orchestrator.document.task_sites import TaskSite, Within
 
@@ -18,7 +18,7 @@ def check(context: Context) -> None:
     for site in context.sites:
         for pointer, target in _directives(site):
             if target not in DIRECTIVES and target not in site.siblings:
-                context.error(pointer, _unknown_target_message(site, target))
+                context.error(pointer, _unknown_target_message(context, site, target))
         if site.kind == "switch":
             _check_defaults(context, site)
 
@@ -34,13 +34,13 @@ def _directives(site: TaskSite) -> Iterator[tuple[str, str]]:
         yield f"{site.pointer}/catch/then", site.body["catch"]["then"]
 
 
-def _unknown_target_message(site: TaskSite, target: str) -> str:
+def _unknown_target_message(context: Context, site: TaskSite, target: str) -> str:
     if not site.siblings:
         where = "a branch" if site.within is not Within.FUNCTION else "a function"
         if site.within is Within.COMPENSATION:
             where = "a compensation"
         return f"{quoted(target)} cannot be reached from {where}: only directives are allowed"
-    meant = suggestion(nearest_word(target, (*site.siblings, *DIRECTIVES)))
+    meant = context.meant(target, site.siblings, DIRECTIVES)
     return f"no task {quoted(target)} in this list{meant}"
 
 

@@ -7,7 +7,7 @@ import re
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.dsl_schema.run_processes import PROCESSES
 from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
-from orchestrator.document.message_text import nearest_word, quoted, quoted_list, suggestion
+from orchestrator.document.message_text import quoted, quoted_list
 from orchestrator.document.processes import LITERAL_ARGUMENTS
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
@@ -81,7 +81,7 @@ _EMBEDDED = re.compile(r"\$\{\s*[.$]|\$\{\s+")
 def _check_language(context: Context, pointer: str, name: str) -> None:
     if name not in SCRIPTS:
         message = f"scripts are written in {quoted_list(SCRIPTS)}, not in {quoted(name)}"
-        context.error(pointer, message + suggestion(nearest_word(name, SCRIPTS)))
+        context.error(pointer, message + context.meant(name, SCRIPTS))
 
 
 def _check_workflow(context: Context, site: TaskSite) -> None:
@@ -105,13 +105,11 @@ def _check_deployed(context: Context, pointer: str, target: dict[str, str]) -> N
     name, list_workflows = target["name"], context.environment.known_workflows
     if list_workflows is None or is_expression(name) or target["namespace"] != about["namespace"]:
         return
-    known = {about["name"], *list_workflows(about["namespace"])}
-    if name not in known:
+    known, own = list_workflows(about["namespace"]), about["name"]
+    if name != own and name not in known:
         message = f"no workflow {quoted(name)} is deployed in the namespace"
-        context.warn(
-            pointer,
-            f"{message} {quoted(about['namespace'])}{suggestion(nearest_word(name, known))}",
-        )
+        meant = context.meant(name, known, [own])
+        context.warn(pointer, f"{message} {quoted(about['namespace'])}{meant}")
 
 
 def _check_namespace(context: Context, pointer: str, namespace: str) -> None:

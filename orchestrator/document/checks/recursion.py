@@ -63,19 +63,22 @@ def _report_cycles(context: Context, called: dict[str, list[Place]]) -> None:
     """Report each recursive function once, at the call that closes the cycle."""
     done: set[str] = set()
     for first, tasks in called.items():
-        path = {} if first in done else {first: iter(tasks)}
+        path = [] if first in done else [(first, iter(tasks))]
+        on_path = {name for name, _ in path}
         while path:
-            name, calls = next(reversed(path.items()))
+            name, calls = path[-1]
             pointer, body = next(calls, ("", {}))
             target = body.get("call")
             if not pointer:
                 done.add(name)
-                del path[name]
-            elif target in path:
+                on_path.remove(name)
+                path.pop()
+            elif target in on_path:
                 message = f"the function {quoted(target)} calls itself, {_WAY_OUT}"
                 context.error(f"{pointer}/call", message)
             elif target in called and target not in done:
-                path[target] = iter(called[target])
+                on_path.add(target)
+                path.append((target, iter(called[target])))
 
 
 class _CertainTasks:

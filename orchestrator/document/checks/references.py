@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.dsl_schema.authentication import SCHEMES
-from orchestrator.document.message_text import nearest_word, quoted, suggestion
+from orchestrator.document.message_text import quoted
 from orchestrator.document.model import escape
 from orchestrator.document.task_sites import TaskSite
 
@@ -37,7 +37,7 @@ def report_undefined(context: Context, pointer: str, section: str, name: str) ->
     """Report that a section of `use` lacks a name."""
     known: Iterable[str] = context.used(section)
     message = f"no {_SINGULAR[section]} {quoted(name)} in 'use.{section}'"
-    context.error(pointer, message + suggestion(nearest_word(name, known)))
+    context.error(pointer, message + context.meant(name, known))
 
 
 def _check_defined(context: Context, pointer: str, section: str, name: Json) -> None:
