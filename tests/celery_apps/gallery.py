@@ -1,7 +1,8 @@
 """A user's Celery app for pictures: a shop, its bills and its reports, with typical troubles.
 
 What goes wrong is in the arguments: the card `nearly-empty` is declined, `busy-bank` answers 503,
-`cursed` ends the worker in the middle of the first attempt.
+`cursed` ends the worker
+in the middle of the first deposit.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def release_stock(order, reservation=None):
 @shared_task(name="shop.charge")
 def charge(order, card, amount):
     time.sleep(0.02)
-    if card == "cursed" and _attempt() == 1:
+    if card == "cursed" and amount < 3000 and _attempt() == 1:
         os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     if card == "busy-bank":

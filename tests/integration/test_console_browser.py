@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from api.console import pages
+from tests.support.console_page import CHROMIUM, Page
 from tests.support.stack import Stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,50 +79,13 @@ def browser() -> Iterator[Any]:
         made.close()
 
 
-#: Reported by the page itself, so that no violation of the policy goes unseen.
-REPORTER = """
-addEventListener('securitypolicyviolation', (event) =>
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
-"""
-
-
-class Page:
-    """One page, which must report no error and reach no other host."""
-
-    def __init__(self, browser: Any, stack: Stack, theme: str = "light", **options: Any) -> None:
-        self.root = str(stack.client.base_url).rstrip("/")
-        self.context = browser.new_context(
-            color_scheme=theme, reduced_motion="reduce", base_url=self.root, **options
-        )
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
-        self.page.add_init_script(REPORTER)
-        self.problems: list[str] = []
-        self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        self.page.on("request", self._requested)
-
-    def _said(self, message: Any) -> None:
-        # A refused request is one of the answers that a test asks for.
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            self.problems.append(message.text)
-
-    def _requested(self, request: Any) -> None:
-        if not request.url.startswith((self.root, "data:", "blob:")):
-            self.problems.append(f"another host: {request.url}")
-
-    def open(self, path: str) -> Any:
-        self.page.goto(f"/console{path}")
-        self.page.wait_for_selector("main h1")
-        return self.page
-
-    def close(self) -> None:
-        self.context.close()
+def at(stack: Stack) -> str:
+    return str(stack.client.base_url)
 
 
 @pytest.fixture
 def console(browser: Any, stack: Stack) -> Iterator[Page]:
-    made = Page(browser, stack)
+    made = Page(browser, at(stack))
     yield made
     made.close()
     assert made.problems == []
@@ -589,7 +550,7 @@ def test_axe_finds_no_serious_violation(browser: Any, stack: Stack, theme: str) 
         f"/compare?a={faulted}&b={waiting(stack)}",
         f"/compare?a={faulted}",
     ]
-    console = Page(browser, stack, theme)
+    console = Page(browser, at(stack), theme)
     found = []
     for path in (*VIEWS, *own):
         page = console.open(path)

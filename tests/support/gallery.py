@@ -202,6 +202,13 @@ class Gallery:
         found: dict[str, Any] = self.client.get(f"/v1/instances/{self.ids[name]}").json()
         return found
 
+    def found(self, name: str, step: str | None) -> str:
+        """The id of an instance, or of its first step of a name."""
+        if step is None:
+            return self.ids[name]
+        steps = self.client.get(f"/v1/instances/{self.ids[name]}/steps").json()["items"]
+        return next(str(each["id"]) for each in steps if each["name"] == step)
+
     def start(self, at: str, name: str, labels: dict[str, str] | None = None, **given: Any) -> None:
         """Start an instance; `name` becomes its business id and its order's id."""
         namespace, workflow = at.split("/")
