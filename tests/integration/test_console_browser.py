@@ -12,6 +12,7 @@ import pytest
 
 from api.console import pages
 from tests.support.console_page import CHROMIUM, Page
+from tests.support.large_console import ELEMENTS, ROWS, SCROLL, STEPS, TRANSITIONS, Large
 from tests.support.stack import Stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -624,3 +625,58 @@ def test_without_permission_no_action_is_offered(console: Page, stack: Stack) ->
     playwright.expect(page.locator(".tl")).to_contain_text("gate")
     assert page.get_by_role("button", name="Cancel and undo…").count() == 0
     assert page.get_by_role("button", name="Start again…").count() == 0
+
+
+# Bounds
+
+LOOP = document(
+    "loop", {"rows": {"for": {"in": "${ [1, 2, 3] }"}, "do": [{"turn": {"set": {"a": 1}}}]}}
+)
+#: The most elements of a page, however much it shows.
+MOST_ELEMENTS = 3000
+
+
+@pytest.fixture
+def large(console: Page, stack: Stack) -> Large:
+    """The page and an instance that it sees with 5,000 steps, 10,000 transitions, 1,000 tasks."""
+    stack.deploy(LOOP)
+    id = begin(stack, "loop")
+    stack.wait(id)
+    return Large(console.page, stack.client, id)
+
+
+def scrolled(page: Any, selector: str, last: Any) -> int:
+    """Scroll to the end, which is read by page, and return the most elements on the way."""
+    most = 0
+    while not last.is_visible():
+        page.evaluate(SCROLL, selector)
+        page.wait_for_timeout(20)  # the next page comes while one scrolls
+        most = max(most, page.evaluate(ELEMENTS))
+    return max(most, page.evaluate(ELEMENTS))
+
+
+def test_a_list_of_ten_thousand_rows_has_few_elements(console: Page, large: Large) -> None:
+    page = console.open("/instances")
+    playwright.expect(page.locator(".link-row").first).to_be_visible()
+    last = page.locator(".link-row", has_text=f"row {ROWS - 1:05x}")
+    assert scrolled(page, ".instances-table", last) < MOST_ELEMENTS
+
+
+def test_five_thousand_steps_and_a_thousand_nodes_have_few_elements(
+    console: Page, large: Large
+) -> None:
+    page = console.open(f"/instances/{large.id}")
+    playwright.expect(page.locator(".tl")).to_contain_text(re.compile("4.?999 turns"))
+    playwright.expect(page.locator(".g .node", has_text="task0").first).to_be_attached()
+    assert page.evaluate(ELEMENTS) < MOST_ELEMENTS
+    page.get_by_role("button", name="more turns: show all").click()
+    last = page.locator(".tl .r", has_text=f"turn [{STEPS - 2}]")
+    assert scrolled(page, ".tl .r", last) < MOST_ELEMENTS
+
+
+def test_ten_thousand_transitions_have_few_elements(console: Page, large: Large) -> None:
+    page = console.open(f"/instances/{large.id}?tab=history")
+    rows = page.get_by_role("table", name="History, the newest first")
+    playwright.expect(rows).to_contain_text(str(TRANSITIONS))
+    last = rows.get_by_role("cell", name="1", exact=True)
+    assert scrolled(page, "[aria-label^=History] [role=row]", last) < MOST_ELEMENTS

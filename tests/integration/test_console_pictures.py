@@ -23,6 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # of the first: it makes all instances
     pytest.mark.skipif(CHROMIUM is None, reason="this machine has no Chromium"),
     pytest.mark.skipif(
         not (pages.PAGES / "index.html").is_file(), reason="the console is not built (make console)"

@@ -79,7 +79,8 @@ def _decode(png: bytes) -> tuple[int, int, list[Colour]]:
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", head)
     assert (depth, interlaced) == (8, 0) and colour in (2, 6)
     step = 3 if colour == 2 else 4
-    raw, before, pixels = zlib.decompress(data), bytearray(width * step), []
+    raw, before = zlib.decompress(data), bytearray(width * step)
+    pixels: list[Colour] = []
     for row in range(height):
         start = row * (width * step + 1)
         line = bytearray(raw[start + 1 : start + 1 + width * step])

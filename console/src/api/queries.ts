@@ -170,6 +170,8 @@ export const historyPage = async (id: string, cursor?: string, limit = 200) =>
     )
   ).data
 
+export const historyKey = (id: string) => ['instance', id, 'history']
+
 export const why = (id: string) =>
   queryOptions({
     queryKey: ['instance', id, 'why'],

@@ -7,9 +7,11 @@
 
 import type { QueryClient } from '@tanstack/react-query'
 import { useSyncExternalStore } from 'react'
+import { historyKey, historyPage } from '../api/queries'
 import type { Change } from '../api/types'
 import { API } from '../base'
 import { Coalescer, type Gathered } from './coalesce'
+import { type History, withNewest } from './newest'
 
 export type Mode = 'connecting' | 'live' | 'polling'
 
@@ -123,6 +125,22 @@ function refetch(queries: QueryClient, changes: Gathered): void {
   void queries.invalidateQueries({ queryKey: ['dead-letters'] })
   void queries.invalidateQueries({
     predicate: ({ queryKey }) =>
-      queryKey[0] === 'instance' && (instances === null || instances.has(String(queryKey[1]))),
+      queryKey[0] === 'instance' &&
+      queryKey[2] !== 'history' &&
+      (instances === null || instances.has(String(queryKey[1]))),
   })
+  for (const query of queries.getQueryCache().findAll({ queryKey: ['instance'], type: 'active' })) {
+    const [, id, part] = query.queryKey
+    if (part === 'history' && (instances === null || instances.has(String(id)))) {
+      void newest(queries, String(id))
+    }
+  }
+}
+
+/** An open history takes up what is new, without reading all its pages again. */
+async function newest(queries: QueryClient, id: string): Promise<void> {
+  const page = await historyPage(id).catch(() => null)
+  if (page) {
+    queries.setQueryData<History>(historyKey(id), (known) => known && withNewest(known, page))
+  }
 }

@@ -3,7 +3,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { type RefObject, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
-import { historyPage } from '../../api/queries'
+import { historyKey, historyPage } from '../../api/queries'
 import type { Step, Transition } from '../../api/types'
 import { Time } from '../../ui/clock'
 import { Code } from '../../ui/code'
@@ -26,7 +26,7 @@ export function HistoryTab({
   scroller: RefObject<HTMLElement | null>
 }) {
   const query = useInfiniteQuery({
-    queryKey: ['instance', instance, 'history'],
+    queryKey: historyKey(instance),
     queryFn: ({ pageParam }) => historyPage(instance, pageParam),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,

@@ -312,12 +312,12 @@ function StepName({ step, onSelect }: { step: Step; onSelect: (step: number) => 
       />
       <button
         type="button"
-        className="step-name cut"
+        className="step-name with-turn"
         title={step.reference}
         onClick={() => onSelect(step.id)}
       >
-        <bdi>{cut(step.name, 60)}</bdi>
-        {turn}
+        <bdi className="cut">{cut(step.name, 60)}</bdi>
+        {turn && <span className="turn">{turn}</span>}
         <span className="sr">, {shown.word}</span>
       </button>
       <small className="cut">{noteOf(step)}</small>
