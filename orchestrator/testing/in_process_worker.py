@@ -40,7 +40,7 @@ from orchestrator.testing.errors import TestingError
 from orchestrator.testing.in_memory_rows import chain
 from orchestrator.testing.stubbed_tasks import run_stub, stub_app, stub_task
 from orchestrator.testing.stubs import Stub, Takes, WorkerLost
-from orchestrator.testing.unknown_tasks import unknown_task
+from orchestrator.testing.unknown_tasks import PROCESSES, unknown_process, unknown_task
 
 if TYPE_CHECKING:
     from celery import Task
@@ -242,13 +242,25 @@ class Worker(AttemptRunner):
         """Return what runs in place of a task's body."""
         arguments = running.arguments
         if running.claimed.attempt.task == CALL:
-            context = self._context(running.claimed)
-            running.mask_secrets(context.secrets)
-            return lambda: perform(running.claimed.call, context)
+            return self._call_of(running)
         # A task that replaces another one has no arguments of its own here, and no stub.
         if not self._has_stub or arguments is None:
             return body
         return lambda: run_stub(running.task, self._stub_of_attempt, arguments)
+
+    def _call_of(self, running: RunningAttempt) -> Callable[[], Any]:
+        """Return what performs a call that is no Celery task: over HTTP against the stubs. Commands
+        and scripts do not run in tests."""
+        call, context = running.claimed.call, self._context(running.claimed)
+        name = f"run.{call.get('kind')}"
+        if name in PROCESSES:
+            if name not in self.stubs:
+                raise unknown_process(name, running.claimed)
+            stub = stubs.chosen(self.stubs[name])
+            given = {**(call.get("constant") or {}), **(call.get("with") or {})}
+            return lambda: stubs.answer(stub, (), given)
+        running.mask_secrets(context.secrets)
+        return lambda: perform(call, context)
 
     def run_body(self, running: RunningAttempt, body: Callable[[], Any]) -> Any:
         """Run a body, and keep apart what is a mistake of the test or the death of its process."""

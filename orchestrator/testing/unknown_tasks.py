@@ -13,6 +13,21 @@ from orchestrator.testing.in_memory_rows import Rows
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.state_manager.claimed_attempt import ClaimedAttempt
+
+
+#: Steps that run a process, by the names under which they are stubbed.
+PROCESSES = ("run.shell", "run.script", "run.container")
+
+
+def unknown_process(name: str, claimed: ClaimedAttempt) -> UnknownTask:
+    """Return the error for a step that runs a process and is not stubbed."""
+    where = f"{claimed.workflow.namespace}/{claimed.workflow.name} {claimed.step.reference}"
+    return UnknownTask(
+        f"{where} is a {name}: tests run no processes. Stub it: tasks={{{name!r}: ...}}, a value or"
+        " a function of the command's arguments"
+    )
+
 
 def unknown_task(
     name: str, rows: Rows, attempt: Attempt, app: Celery | None, stubs: Collection[str]
@@ -53,6 +68,8 @@ def check_stubs(
 def _called(workflow: Workflow) -> Iterator[str | None]:
     """Yield the Celery tasks that a document calls; None for one whose name is an expression."""
     for task in workflow.every_task():
+        if task.kind == "run":
+            yield from (name for name in PROCESSES if name[4:] in task.body["run"])
         if task.kind != "call":
             continue
         call = task.body["call"]

@@ -14,6 +14,7 @@ from celery.exceptions import Ignore, Reject
 
 from orchestrator import WorkflowError, current_step
 from orchestrator.document import InvalidDocument
+from orchestrator.dsl import Workflow, call_by_name, input
 from orchestrator.testing import (
     CommandRefused,
     NoEnd,
@@ -414,6 +415,19 @@ def test_sub_workflows_run_in_the_same_store(workflows: Workflows):
     sub = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}}
     run = workflows.run(doc({"t": sub}))
     assert (run.output, run.children[0].status) == (1, "completed")
+
+
+def test_processes_do_not_run_but_are_stubbed(workflows: Workflows):
+    document = doc({"t": {"run": {"shell": {"command": "echo", "arguments": ["hi"]}}}})
+    with pytest.raises(UnknownTask, match=r"is a run\.shell: tests run no processes"):
+        workflows.run(document)
+    stub = {"run.shell": lambda command, arguments, **_: f"{command} {arguments}"}
+    assert workflows.run(document, tasks=stub).output == "echo ['hi']"
+
+
+def test_a_workflow_in_code_runs(workflows: Workflows):
+    built = Workflow("test/built").do(call_by_name("charge", amount=input.total).named("pay"))
+    assert workflows.run(built, {"total": 7}).output == 7
 
 
 def test_a_document_is_a_file_a_text_or_an_object(workflows: Workflows, tmp_path: Path):
