@@ -8,7 +8,7 @@
 
 The workflow starts if the transaction commits, exactly once, and not at all if it rolls back.
 Importing this loads no database driver. `Relay` moves starts out of databases other than the
-orchestrator's.
+orchestrator's. `once` makes an effect in the caller's own database exactly once.
 """
 
 # See `orchestrator`: an import of `typing` would take most of the import time.
@@ -16,12 +16,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from orchestrator.outbox.effects import Effect, once
     from orchestrator.outbox.relay import Relay
+    from orchestrator.outbox.statements import create_effects_table, create_table
     from orchestrator.outbox.submission import hint, hint_async, start_in, start_in_async
 
-__all__ = ["Relay", "hint", "hint_async", "start_in", "start_in_async"]
+__all__ = [
+    "Effect",
+    "Relay",
+    "create_effects_table",
+    "create_table",
+    "hint",
+    "hint_async",
+    "once",
+    "start_in",
+    "start_in_async",
+]
 
-_MODULES = {"Relay": "orchestrator.outbox.relay"}
+_MODULES = {
+    "Effect": "orchestrator.outbox.effects",
+    "Relay": "orchestrator.outbox.relay",
+    "create_effects_table": "orchestrator.outbox.statements",
+    "create_table": "orchestrator.outbox.statements",
+    "once": "orchestrator.outbox.effects",
+}
 
 
 def __getattr__(name: str) -> "Any":

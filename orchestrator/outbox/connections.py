@@ -15,12 +15,15 @@ from orchestrator.outbox.statements import NOTIFY
 class Adapter(Protocol):
     """A connection of one kind."""
 
-    #: Whether it leads to Postgres.
-    is_postgres: bool
+    #: ``postgresql``, ``mysql`` (MariaDB too) or ``sqlite``.
+    dialect: str
 
     def execute(self, statement: str, values: Sequence[Any], *, read: bool) -> Any:
         """Run a statement in the open transaction. `statement` has `{}` for each value. `read`:
         return the first column of the first row."""
+
+    def change(self, statement: str, values: Sequence[Any]) -> int:
+        """Run a statement as `execute` does, and return how many rows it changed."""
 
     def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """Run a statement as `execute` does, and return its rows."""
@@ -53,6 +56,9 @@ def adapter_of(connection: Any) -> Adapter:
     )
 
 
+_DIALECTS = {"sqlite3": "sqlite"}
+
+
 def _first(cursor: Any, read: bool) -> Any:
     return cursor.fetchone()[0] if read else None
 
@@ -63,7 +69,9 @@ class _Dbapi:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         module = type(connection).__module__.partition(".")[0]
-        self.is_postgres = module.startswith("psycopg")
+        self.dialect = (
+            "postgresql" if module.startswith("psycopg") else _DIALECTS.get(module, "mysql")
+        )
         self._mark = "?" if module == "sqlite3" else "%s"
 
     def execute(self, statement: str, values: Sequence[Any], *, read: bool) -> Any:
@@ -71,6 +79,14 @@ class _Dbapi:
         try:
             cursor.execute(statement.format(*[self._mark] * len(values)), tuple(values))
             return _first(cursor, read)
+        finally:
+            cursor.close()
+
+    def change(self, statement: str, values: Sequence[Any]) -> int:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement.format(*[self._mark] * len(values)), tuple(values))
+            return int(cursor.rowcount)
         finally:
             cursor.close()
 
@@ -101,12 +117,17 @@ class _Django:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self.is_postgres = connection.vendor == "postgresql"
+        self.dialect = connection.vendor
 
     def execute(self, statement: str, values: Sequence[Any], *, read: bool) -> Any:
         with self._connection.cursor() as cursor:
             cursor.execute(statement.format(*["%s"] * len(values)), list(values))
             return _first(cursor, read)
+
+    def change(self, statement: str, values: Sequence[Any]) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement.format(*["%s"] * len(values)), list(values))
+            return int(cursor.rowcount)
 
     def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         with self._connection.cursor() as cursor:
@@ -134,11 +155,15 @@ class _SqlAlchemy:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self.is_postgres = connection.dialect.name == "postgresql"
+        name = connection.dialect.name
+        self.dialect = "mysql" if name == "mariadb" else name
 
     def execute(self, statement: str, values: Sequence[Any], *, read: bool) -> Any:
         result = self._run(statement, values)
         return result.scalar() if read else None
+
+    def change(self, statement: str, values: Sequence[Any]) -> int:
+        return int(self._run(statement, values).rowcount)
 
     def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         return list(self._run(statement, values))

@@ -31,13 +31,31 @@ _TYPES = {
 }
 
 
+_CREATE_EFFECTS = """
+create table if not exists orchestrator_effects (
+  effect varchar(255) not null primary key,
+  result {text},
+  created_at {time} not null default current_timestamp
+)
+"""
+
+
 def create_table(dialect: str) -> str:
-    """Return the statement that makes the table in a database of this dialect: ``postgresql``,
-    ``mysql``, ``mariadb`` or ``sqlite``. Raises `ValueError` for another one."""
+    """Return the statement that makes the relay's table in a database of this dialect:
+    ``postgresql``, ``mysql``, ``mariadb`` or ``sqlite``. Raises `ValueError` for another one."""
+    return _created(_CREATE, dialect)
+
+
+def create_effects_table(dialect: str) -> str:
+    """Return the statement that makes the table of `once`, as `create_table` does."""
+    return _created(_CREATE_EFFECTS, dialect)
+
+
+def _created(statement: str, dialect: str) -> str:
     if dialect not in _TYPES:
         raise ValueError(f"the outbox knows no types of {dialect!r}, only of {', '.join(_TYPES)}")
     text, time = _TYPES[dialect]
-    return _CREATE.format(text=text, time=time).strip()
+    return statement.format(text=text, time=time).strip()
 
 
 #: The oldest starts without an error; those with one wait for a person.
@@ -47,3 +65,14 @@ OLDEST = (
 )
 DELETE = "delete from orchestrator_outbox where id = {}"
 REFUSE = "update orchestrator_outbox set error = {} where id = {}"
+
+_INSERT_OR_NOTHING = "insert into orchestrator_effects (effect) values ({}) on conflict do nothing"
+#: Records an effect unless it is recorded; waits for another transaction that records it.
+INSERT_EFFECT = {
+    "postgresql": _INSERT_OR_NOTHING,
+    "sqlite": _INSERT_OR_NOTHING,
+    "mysql": "insert ignore into orchestrator_effects (effect) values ({})",
+}
+FIND_EFFECT = "select result from orchestrator_effects where effect = {}"
+STORE_RESULT = "update orchestrator_effects set result = {} where effect = {}"
+FORGET_EFFECT = "delete from orchestrator_effects where effect = {}"

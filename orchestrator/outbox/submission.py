@@ -47,7 +47,7 @@ def start_in(
     """
     request = json_codec.dumps(request_of(workflow, input, business_id, labels, start_at, version))
     adapter = adapter_of(connection)
-    if relay if relay is not None else not adapter.is_postgres:
+    if relay if relay is not None else adapter.dialect != "postgresql":
         id = new_id()
         adapter.execute(statements.INSERT, (id, request), read=False)
         return id

@@ -74,7 +74,7 @@ class AttemptRunner(ABC):
         """Run a claimed attempt and return the value that Celery's tracer must return."""
         running = self._new_attempt(claimed, task)
         try:
-            arguments = running.values.decoded(self._arguments(claimed))
+            arguments = running.values.decoded(self._arguments(claimed), task.run)
         except WorkflowError as error:
             running.end_without_call(error_of(error)[0])
             return ignored("its arguments can't be evaluated")

@@ -17,6 +17,7 @@ from orchestrator import json_codec
 from orchestrator.error_handler import exception_records
 from orchestrator.error_handler.task_errors import runtime_error
 from orchestrator.errors import WorkflowError
+from orchestrator.execution.step import annotated_values
 from orchestrator.execution.step.task_arguments import Arguments
 from orchestrator.json_codec import celery_values
 
@@ -42,14 +43,15 @@ class StepValues:
         """The function that turns a Python value into JSON."""
         return celery_values.encode if self.are_celerys else json_codec.to_json
 
-    def decoded(self, arguments: Arguments) -> Arguments:
-        """Return the arguments as the task gets them.
+    def decoded(self, arguments: Arguments, function: Callable[..., Any]) -> Arguments:
+        """Return the arguments as the task gets them; `function` is its body.
 
         Raises:
             WorkflowError: one can't be read here, or an error callback's exception can't be built.
         """
         if not self.are_celerys:
-            return arguments
+            args, kwargs = annotated_values.annotated(function, arguments.args, arguments.kwargs)
+            return replace(arguments, args=args, kwargs=kwargs)
         try:
             args, kwargs = celery_values.decode([arguments.args, arguments.kwargs])
         except json_codec.NotJson as error:

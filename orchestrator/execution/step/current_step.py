@@ -10,7 +10,10 @@ from orchestrator import json_codec
 from orchestrator.execution.context_variables import current_attempt
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from orchestrator.execution.internal_protocols import CurrentAttempt
+    from orchestrator.outbox import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,23 @@ class CurrentStep:
             NotJson: `progress` cannot be written as JSON.
         """
         return self._attempt.show_progress(json_codec.dumps(json_codec.to_json(progress)))
+
+    def once(self, connection: Any, name: str = "") -> AbstractContextManager[Effect]:
+        """Make an effect in your own database exactly once, however often the step runs:
+
+            with current_step().once(connection) as effect:
+                if effect.is_first:
+                    cursor.execute("update accounts ...")
+                    effect.result = {"balance": balance}
+            connection.commit()
+            return effect.result
+
+        `connection`: the one on which you make the effect; see `orchestrator.outbox.once` for
+        its kinds and for what is raised. `name`: tells several effects of one step apart.
+        """
+        from orchestrator.outbox import once
+
+        return once(connection, f"{self.idempotency_key}/{name}" if name else self.idempotency_key)
 
 
 def current_step() -> CurrentStep | None:
