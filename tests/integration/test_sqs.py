@@ -59,6 +59,7 @@ def sqs(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """The URL of an empty SQS."""
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ZOO_TRANSPORT", json.dumps(TRANSPORT))  # of the app: worker and beat
     monkeypatch.setattr(Stack, "python", python)
     port, supervisor = free_port(), Supervisor()
     supervisor.spawn(
@@ -80,7 +81,6 @@ def zoo_at(request: pytest.FixtureRequest, sqs: str, **settings: Any) -> Iterato
     )
     chosen = {"republish_after": 30, "continuation_budget": 0, **settings}
     with zoo_on(folder, database, sqs, seen, **chosen) as zoo:
-        zoo.environment["ZOO_TRANSPORT"] = json.dumps(TRANSPORT)
         zoo.seen_in_redis.delete("zoo")
         yield zoo
 
