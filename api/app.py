@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import flask_smorest  # type: ignore[import-untyped]
-from flask import Flask, current_app, g, request
+from flask import Flask, Request, current_app, g, request
+from werkzeug.routing import MapAdapter
 
 from api.console import login, oidc_login, pages
 from api.http import etags, idempotency, problem_types, problems, trace_id
@@ -88,7 +90,8 @@ RESOURCES = (
 
 #: The host names of this machine. Without keys all others are refused: a foreign page whose name
 #: resolves to 127.0.0.1 (DNS rebinding) sends its own name.
-LOCAL = ["localhost", "127.0.0.1", "[::1]"]
+LOCAL = ["localhost", "127.0.0.1"]
+_IPV6_LOOPBACK = re.compile(r"\[::1\](:[0-9]{1,5})?")
 
 #: The most requests of one process that wait for the sandbox; one owner of keys may have a share.
 EVALUATIONS = 32
@@ -175,9 +178,18 @@ def _provider(settings: Settings, oidc: OidcSettings | None) -> OidcProvider | N
     return OidcProvider(oidc, f"{str(settings.public_url).rstrip('/')}{oidc_login.CALLBACK}")
 
 
+class _Application(Flask):
+    """Flask, which also answers to `[::1]`: werkzeug cuts a trusted host at its first colon."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is not None and _IPV6_LOOPBACK.fullmatch(request.headers.get("Host", "")):
+            return self.url_map.bind_to_environ(request.environ, subdomain="")
+        return super().create_url_adapter(request)
+
+
 def _flask(hosts: list[str] | None) -> Flask:
     """Return an application without routes that answers to these host names, or to all."""
-    app = Flask("api", static_folder=None)
+    app = _Application("api", static_folder=None)
     app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
     # An unknown resource is a 404 also without a key.
     app.url_map.strict_slashes = False

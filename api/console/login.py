@@ -46,7 +46,7 @@ def login() -> Response:
         return login_page("This form is too old. Try again.", 403)
     key = request.form.get("key", "").strip()
     try:
-        row = state().authenticator.key(f"Bearer {key}")
+        row = state().authenticator.key(f"Bearer {key}", request.remote_addr)
         answer = see(next_path())
         sessions.begin(request, answer, row)
     except Problem as problem:

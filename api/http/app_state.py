@@ -87,7 +87,7 @@ def caller_of(app: AppState, asked: Request) -> Caller:
         person = app.sessions.caller(asked)
         if person is not None:
             return person
-    return app.authenticator.caller(authorization)
+    return app.authenticator.caller(authorization, asked.remote_addr)
 
 
 def key_check() -> Callable[[], bool]:

@@ -16,6 +16,7 @@ from enum import IntEnum
 
 from api.http import problem_types
 from api.http.problems import Problem
+from api.http.refused_keys import RefusedKeys
 from orchestrator import clock
 from orchestrator.database.access import api_key_queries
 from orchestrator.database.access.api_key_queries import KeyRow
@@ -27,6 +28,9 @@ from orchestrator.database.keyset_pages import Scope
 CACHE_TIME = 1.0
 #: Keys cached by one process; at the bound the cache is cleared.
 _MAX_CACHED = 1000
+
+#: Prefixes that one process remembers; at the bound they are forgotten.
+_MAX_ACCEPTED = 10_000
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,128}) *")
 
@@ -79,20 +83,39 @@ class Authenticator:
         self._database = database
         self._cached: dict[str, _CachedKey] = {}
         self._lock = threading.Lock()
+        self._refused = RefusedKeys()
+        #: Prefixes of keys that were accepted.
+        self._accepted: set[str] = set()
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Return the caller. Raises `Problem` 401 without a valid key."""
-        return self._valid(authorization).caller if self.required else ANYBODY
+    def caller(self, authorization: str | None, address: str | None = None) -> Caller:
+        """Return the caller, whose client has the given address. Raises `Problem` 401 without a
+        valid key, 429 if the address has shown too many."""
+        return self._checked(authorization, address).caller if self.required else ANYBODY
 
-    def key(self, authorization: str) -> KeyRow:
-        """Return the key of an `Authorization` header. Raises `Problem` 401 if it is not valid."""
-        return self._valid(authorization).row
+    def key(self, authorization: str, address: str | None = None) -> KeyRow:
+        """Return the key of an `Authorization` header. Raises `Problem` 401, 429 as `caller`."""
+        return self._checked(authorization, address).row
 
-    def _valid(self, authorization: str | None) -> _CachedKey:
+    def _checked(self, authorization: str | None, address: str | None) -> _CachedKey:
         match = _BEARER.fullmatch(authorization or "")
         if match is None:
             raise Problem(problem_types.UNAUTHENTICATED)
         prefix, secret = match.groups()
+        if address is not None and prefix not in self._accepted:
+            self._refused.check(address)
+        try:
+            valid = self._valid(prefix, secret)
+        except Problem:
+            if address is not None:
+                self._refused.count(address)
+            raise
+        if prefix not in self._accepted:
+            if len(self._accepted) >= _MAX_ACCEPTED:
+                self._accepted.clear()
+            self._accepted.add(prefix)
+        return valid
+
+    def _valid(self, prefix: str, secret: str) -> _CachedKey:
         cached = self._find(prefix)
         # Same message and same work for each defect of a key, so that neither reveals it.
         if not hmac.compare_digest(cached.hash if cached else bytes(32), digest(secret)):

@@ -32,7 +32,7 @@ def show() -> Response:
     """
     app = state()
     if not app.services.settings.metrics_without_key:
-        caller = app.authenticator.caller(request.headers.get("Authorization"))
+        caller = app.authenticator.caller(request.headers.get("Authorization"), request.remote_addr)
         if caller.role < Role.VIEWER or caller.scope.namespaces is not None:
             raise Problem(problem_types.FORBIDDEN, "metrics require a key for all namespaces")
     # Imported at the first request: the library loads slowly.

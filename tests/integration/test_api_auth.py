@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from api.http import refused_keys
 from api.http.authentication import Authenticator
 from api.http.rate_limiter import Rate
+from api.http.refused_keys import RefusedKeys
 from api.resources.api_keys import new_key
 from orchestrator import clock
 from orchestrator.cli import main
 from orchestrator.database.access import api_key_queries
+from orchestrator.database.access.api_key_queries import KeyRow
+from orchestrator.database.connection.database import Database
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -61,6 +65,38 @@ def test_without_a_key_nobody_is_let_in(api: Api, header: str | None):
         answer = api(method, path, headers=headers)
         assert (answer.status_code, problem(answer)) == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_forged_keys_are_a_429_before_the_database_is_asked(
+    api: Api, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+):
+    state = api.client.application.extensions["orchestrator"]
+    monkeypatch.setattr(state.authenticator, "_refused", RefusedKeys())
+    moment = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: moment)
+    known, unknown = bearer(), bearer()
+    assert api.get("/v1/instances", headers=known).status_code == 200
+    looked: list[str] = []
+    find = api_key_queries.find_valid
+
+    def find_valid(database: Database, prefix: str) -> KeyRow | None:
+        looked.append(prefix)
+        return find(database, prefix)
+
+    monkeypatch.setattr(api_key_queries, "find_valid", find_valid)
+    statuses = []
+    for n in range(refused_keys.AT_ONCE + 20):
+        forged = {"Authorization": f"Bearer {n:012x}.{'A' * 43}"}
+        answer = api.get("/v1/instances", headers=forged)
+        statuses.append(answer.status_code)
+    assert statuses == [401] * refused_keys.AT_ONCE + [429] * 20
+    assert answer.headers["Retry-After"] == "1"
+    assert len(looked) == refused_keys.AT_ONCE
+    assert api.get("/v1/instances", headers=known).status_code == 200, "an accepted key goes on"
+    assert api.get("/v1/instances", headers=unknown).status_code == 429
+    assert api.get("/v1/instances").status_code == 401
+    moment += 1
+    assert api.get("/v1/instances", headers=unknown).status_code == 200
 
 
 def test_probes_and_the_description_are_open(api: Api):

@@ -55,3 +55,14 @@ def test_the_ends_of_time_are_no_error(api: Api, moment: str, name: str):
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
 def test_what_is_beyond_them_is_refused(api: Api, moment: str):
     assert api.get(f"/v1/instances?started_after={moment}").status_code in (200, 400, 422)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("[::1]", 200), ("[::1]:8233", 200), ("localhost:8233", 200), ("127.0.0.1", 200),
+        ("[::2]", 400), ("[::1].evil.example", 400), ("[::1]:x", 400), ("evil.example", 400),
+    ],
+)  # fmt: skip
+def test_without_keys_only_names_of_this_machine_are_answered(api: Api, host: str, status: int):
+    assert api.get("/v1/workflows", headers={"Host": host}).status_code == status
