@@ -274,6 +274,9 @@ def test_canvases_survive_the_death_of_every_worker_where_celerys_own_are_lost(
     assert results == {name: value for name, (_, value, _) in ours.items()}
     lost = [name for name, result in plain.items() if not result.ready()]
     assert lost == list(theirs), "Celery's own canvases have lost the tasks that ran"
+    # A worker of threads leaves steps with a time limit to processes.
+    running.stack.supervisor.processes["worker"].kill()
+    running.worker("worker", concurrency=4)
 
 
 # -- results ---------------------------------------------------------------
