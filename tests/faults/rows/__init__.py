@@ -7,6 +7,7 @@ from tests.faults.rows import (
     brokers,
     databases,
     machines,
+    outbox,
     processes,
     soak,
     steps,
@@ -17,6 +18,7 @@ from tests.faults.rows.row import Row, without_continuation
 
 _ALL = (
     *processes.ROWS,
+    *outbox.ROWS,
     *databases.ROWS,
     *brokers.ROWS,
     *webhooks.ROWS,
