@@ -850,10 +850,58 @@ class Operation(TypedDict):
     ended_at: str | None
 
 
+class OperationDetails(TypedDict):
+    """``OperationDetails`` of the API."""
+
+    id: str
+    action: str
+    filter: dict[str, str]
+    namespaces: list[str] | None
+    reason: str | None
+    by: str
+    state: Literal["pending", "running", "completed", "stopped", "failed"]
+    matches: int
+    reached: int
+    error: str | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    outcomes: OutcomeCounts | None
+
+
 class Operations(TypedDict):
     """``Operations`` of the API."""
 
     items: list[Operation]
+    next: str | None
+
+
+class Outcome(TypedDict):
+    """``Outcome`` of the API."""
+
+    instance: str
+    business_id: str | None
+    outcome: Literal["moved", "faulted_again", "refused", "pending", "gone"]
+    reason: str | None
+    status: str | None
+    compensation: str | None
+
+
+class OutcomeCounts(TypedDict):
+    """``OutcomeCounts`` of the API."""
+
+    moved: int
+    faulted_again: int
+    refused: int
+    pending: int
+    gone: int
+    exact: bool
+
+
+class Outcomes(TypedDict):
+    """``Outcomes`` of the API."""
+
+    items: list[Outcome]
     next: str | None
 
 
@@ -881,6 +929,16 @@ class Passed(TypedDict):
 
     kind: str
     message: str
+
+
+class PathPiece(TypedDict):
+    """``PathPiece`` of the API."""
+
+    step: int
+    name: str
+    reference: str
+    since: str
+    until: str
 
 
 class PlannedStep(TypedDict):
@@ -1183,6 +1241,16 @@ class StepSummary(TypedDict):
     attempts: list[AttemptSummary]
 
 
+class StepTime(TypedDict):
+    """``StepTime`` of the API."""
+
+    step: int
+    name: str
+    reference: str
+    total_ms: float
+    parts: TimeParts
+
+
 class Steps(TypedDict):
     """``Steps`` of the API."""
 
@@ -1228,6 +1296,29 @@ class TaskStatistics(TypedDict):
     p50_ms: float | None
     p95_ms: float | None
     total_ms: float
+
+
+class TimeAccount(TypedDict):
+    """``TimeAccount`` of the API."""
+
+    since: str | None
+    until: str
+    exact: bool
+    total_ms: float
+    parts: TimeParts
+    steps: list[StepTime]
+    path: list[PathPiece]
+
+
+class TimeParts(TypedDict):
+    """``TimeParts`` of the API."""
+
+    suspended: float
+    running: float
+    queued: float
+    backoff: float
+    waiting: float
+    between: float
 
 
 class Timer(TypedDict):

@@ -89,8 +89,9 @@ def _mention_unstarted(client: Client, query: Mapping[str, str]) -> None:
 @click.command(short_help="Show an instance, or one of its steps.")
 @instance_id
 @click.argument("step", required=False)
+@click.option("--time", "by_time", is_flag=True, help="Show where its time went.")
 @shared_options
-def show(shared: Shared, id: str, step: str | None) -> None:
+def show(shared: Shared, id: str, step: str | None, by_time: bool) -> None:
     """Show an instance and the tree of its steps.
 
     With STEP (a number or the name of its task), show the details of that step: arguments,
@@ -100,6 +101,9 @@ def show(shared: Shared, id: str, step: str | None) -> None:
         id = find_instance(client, id)
         if step is not None:
             _show_step(shared, client, id, step)
+            return
+        if by_time:
+            _show_time(shared, client.transport.json("GET", path("instances", id, "time")))
             return
         run, steps = client.get(id), client.steps(id)
     if not shared.printer.table:
@@ -114,6 +118,25 @@ def show(shared: Shared, id: str, step: str | None) -> None:
         progress_console().print(f"[dim]{hint}[/]")
     if run.status == "completed":
         shared.printer.value(run.output)
+
+
+def _show_time(shared: Shared, account: dict[str, Any]) -> None:
+    """Print the seconds of the instance and of its longest steps by kind. A star marks the steps of
+    the critical path."""
+    if not shared.printer.table:
+        shared.printer.value(account)
+        return
+    critical = {each["step"] for each in account["path"]}
+    whole = {"task": "(the instance)", "total": account["total_ms"], **account["parts"]}
+    rows = [whole]
+    for each in account["steps"]:
+        star = "*" if each["step"] in critical else ""
+        task = f"{each['step']} {each['name']}"
+        rows.append({"path": star, "task": task, "total": each["total_ms"], **each["parts"]})
+    names = [name for name in account["parts"] if any(row[name] for row in rows)]
+    numbers = ("total", *names)
+    seconds = ({**row, **{name: f"{row[name] / 1000:.3f}" for name in numbers}} for row in rows)
+    shared.printer.rows(seconds, ("path", "task", *numbers))
 
 
 def _show_step(shared: Shared, client: Client, id: str, step: str) -> None:

@@ -36,6 +36,7 @@ from orchestrator.client.asynchronous.operations.stream_operations import AsyncS
 from orchestrator.client.asynchronous.operations.subscriptions_operations import (
     AsyncSubscriptionsOperations,
 )
+from orchestrator.client.asynchronous.operations.time_operations import AsyncTimeOperations
 from orchestrator.client.asynchronous.operations.why_operations import AsyncWhyOperations
 from orchestrator.client.asynchronous.operations.workflows_operations import (
     AsyncWorkflowsOperations,
@@ -51,6 +52,7 @@ class AsyncApi(
     AsyncStepsOperations,
     AsyncHistoryOperations,
     AsyncCommandsOperations,
+    AsyncTimeOperations,
     AsyncWhyOperations,
     AsyncDeadLettersOperations,
     AsyncOperationsOperations,

@@ -53,12 +53,12 @@ class AsyncOperationsOperations(AsyncResources):
         )
         return answer
 
-    async def get_operation(self, id: str) -> t.Operation:
-        """A bulk operation and its progress.
+    async def get_operation(self, id: str) -> t.OperationDetails:
+        """A bulk operation, its progress, and what became of the instances.
 
         ``GET /v1/operations/{id}``
         """
-        answer: t.Operation = await self.transport.json(
+        answer: t.OperationDetails = await self.transport.json(
             "GET",
             path("operations", id),
         )
@@ -76,3 +76,17 @@ class AsyncOperationsOperations(AsyncResources):
             path("operations", id),
         )
         return answer
+
+    def list_operation_outcomes(
+        self, id: str, *, limit: int | None = None, more: Mapping[str, str] | None = None
+    ) -> AsyncIterator[t.Outcome]:
+        """What became of each instance that a bulk operation has reached.
+
+        An operation on dead letters has none.
+
+        ``GET /v1/operations/{id}/outcomes``
+        """
+        pages: AsyncIterator[Any] = self.pages(
+            path("operations", id, "outcomes"), present({"limit": limit, **(more or {})})
+        )
+        return pages

@@ -36,6 +36,7 @@ from orchestrator.client.synchronous.operations.stream_operations import StreamO
 from orchestrator.client.synchronous.operations.subscriptions_operations import (
     SubscriptionsOperations,
 )
+from orchestrator.client.synchronous.operations.time_operations import TimeOperations
 from orchestrator.client.synchronous.operations.why_operations import WhyOperations
 from orchestrator.client.synchronous.operations.workflows_operations import (
     WorkflowsOperations,
@@ -51,6 +52,7 @@ class Api(
     StepsOperations,
     HistoryOperations,
     CommandsOperations,
+    TimeOperations,
     WhyOperations,
     DeadLettersOperations,
     OperationsOperations,

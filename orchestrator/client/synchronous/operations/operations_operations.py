@@ -53,12 +53,12 @@ class OperationsOperations(Resources):
         )
         return answer
 
-    def get_operation(self, id: str) -> t.Operation:
-        """A bulk operation and its progress.
+    def get_operation(self, id: str) -> t.OperationDetails:
+        """A bulk operation, its progress, and what became of the instances.
 
         ``GET /v1/operations/{id}``
         """
-        answer: t.Operation = self.transport.json(
+        answer: t.OperationDetails = self.transport.json(
             "GET",
             path("operations", id),
         )
@@ -76,3 +76,17 @@ class OperationsOperations(Resources):
             path("operations", id),
         )
         return answer
+
+    def list_operation_outcomes(
+        self, id: str, *, limit: int | None = None, more: Mapping[str, str] | None = None
+    ) -> Iterator[t.Outcome]:
+        """What became of each instance that a bulk operation has reached.
+
+        An operation on dead letters has none.
+
+        ``GET /v1/operations/{id}/outcomes``
+        """
+        pages: Iterator[Any] = self.pages(
+            path("operations", id, "outcomes"), present({"limit": limit, **(more or {})})
+        )
+        return pages
