@@ -32,7 +32,10 @@ def timed_steps(session: Session, instance: str) -> tuple[list[TimedStep], dict[
     )
     read = rows[:MOST_STEPS]
     attempts = _attempts(session, instance, [row[0] for row in read])
-    steps = [TimedStep(*row[:5], attempts.get(row[0], [])) for row in reversed(read)]
+    steps = [
+        TimedStep(id, parent, kind, started, ended, attempts.get(id, []))
+        for id, parent, kind, started, ended, _ in reversed(read)
+    ]
     return steps, {row[0]: row[5] for row in read}, len(read) == len(rows)
 
 
