@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import Json
@@ -45,6 +46,20 @@ if TYPE_CHECKING:
     from orchestrator.canvas.document import Converted
 
 
+#: Loaders whose apps have their tasks.
+_loaded: WeakSet[Any] = WeakSet()
+
+
+def _with_tasks(app: Celery) -> Celery:
+    """Return an app, which `celery.current_app` may stand for, with its task modules imported as at
+    a worker's start."""
+    app = getattr(app, "_get_current_object", lambda: app)()
+    if app.loader not in _loaded:
+        _loaded.add(app.loader)
+        app.loader.import_default_modules()
+    return app
+
+
 class Workflows:
     """Workflows and their instances in memory, for one test.
 
@@ -70,9 +85,7 @@ class Workflows:
         limits: Bounds | None = None,
         coverage: WorkflowCoverage | None = None,
     ) -> None:
-        if app is not None:
-            app.loader.import_default_modules()
-        self.app = app
+        self.app = app = None if app is None else _with_tasks(app)
         self.folders = [Path(folder) for folder in folders]
         self._tasks = dict(tasks or {})
         self._http = dict(http or {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, chain
+from celery import Celery, chain, current_app
 from celery.exceptions import Ignore, Reject
 
 from orchestrator import WorkflowError, current_step
@@ -441,6 +441,24 @@ def test_a_document_is_a_file_a_text_or_an_object(workflows: Workflows, tmp_path
     assert workflows.run(text).output == 1
     assert workflows.run(tmp_path / "order.yaml").workflow == "shop/order/1.0.0"
     assert workflows.run("shop/order").output == 1
+
+
+def test_the_tasks_of_an_app_are_imported_and_the_current_app_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = (
+        "from celery import current_app\n"
+        "@current_app.task(name='lazy.task', shared=False)\n"
+        "def task():\n    return 5\n"
+    )
+    (tmp_path / "lazy_tasks.py").write_text(text)
+    app = Celery("lazy", broker="memory://", include=["lazy_tasks"])
+    app.set_current()
+    try:
+        assert Workflows(current_app).run(doc({"t": call("lazy.task")})).output == 5
+    finally:
+        app.close()
 
 
 def test_it_runs_inside_an_event_loop(workflows: Workflows):
