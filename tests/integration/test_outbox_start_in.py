@@ -18,8 +18,10 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
+from orchestrator.cli import main
 from orchestrator.client import Client, Unreachable
 from orchestrator.json_codec import NotJson
 from orchestrator.outbox import Relay, hint, hint_async, start_in, start_in_async
@@ -370,3 +372,20 @@ def test_the_table_is_known_for_each_dialect():
         assert "create table if not exists orchestrator_outbox" in create_table(dialect)
     with pytest.raises(ValueError, match="'oracle'"):
         create_table("oracle")
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "message"),
+    [
+        ("nonsense", 2, "no URL of SQLAlchemy"),
+        ("oddsql://shop@db/shop", 2, "its dialect is not known"),
+        ("oracle+oracledb://shop@db/shop", 2, "is not installed"),
+        ("sqlite:////nowhere/at/all.db", 5, "unable to open database file"),
+        ("sqlite://", 5, "--create-table"),
+    ],
+)
+def test_a_wrong_source_is_said_without_a_traceback(source, status, message):
+    result = CliRunner().invoke(main, ["outbox-relay", "--once", "--from", source])
+    assert result.exit_code == status, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output

@@ -212,7 +212,34 @@ def test_a_stock_project_needs_one_line(project: Project, server: Path) -> None:
         "print(json.dumps(reserve.delay('plain', 'lamp').get(timeout=60)))"
     )
     assert '{"order": "plain"}' in project("-c", sent)
+    if project.kind is DJANGO:
+        start_in_a_transaction(project)
     kill_in_the_middle(project, first, lambda: worker("worker-2"))
+
+
+def start_in_a_transaction(project: Project) -> None:
+    """An order in a Django transaction that rolls back, and one in a transaction that commits."""
+    stack, before = project.stack, project.rows()
+    stack.sql(
+        "insert into orchestrator_outbox.logins (login, namespace)"
+        " select session_user, namespace from orchestrator.workflows where name = 'order' limit 1"
+    )
+    submitted = (
+        f"{project.kind.start}\n"
+        "from django.db import transaction\n"
+        "from orchestrator.contrib.django import start_in\n"
+        "for id in ('o-5', 'o-6'):\n"
+        "    with transaction.atomic():\n"
+        "        order = {'order': id, 'amount': 30, 'address': 'here'}\n"
+        "        started = start_in('stock/order', order)\n"
+        "        transaction.set_rollback(id == 'o-5')\n"
+        "print(started, flush=True)\n"
+    )
+    id = project("-c", submitted).strip().splitlines()[-1]
+    ended = stack.wait(id, timeout=120)
+    assert ended["status"] == "completed", (ended["error"], stack.logs())
+    assert ended["input"]["order"] == "o-6"
+    assert project.rows() == [rows + 1 for rows in before]
 
 
 def test_our_worker_runs_a_projects_tasks(

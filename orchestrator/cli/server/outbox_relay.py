@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.options import Shared, shared_options
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 @click.command("outbox-relay", short_help="Move starts from another database to the API.")
@@ -30,11 +35,11 @@ def outbox_relay(
 
     A row is started once, however often the relay dies. Refused rows stay, with their error.
     """
-    import sqlalchemy as sa
+    from sqlalchemy.exc import SQLAlchemyError
 
     from orchestrator.outbox import Relay
 
-    engine, stopped = sa.create_engine(source), threading.Event()
+    engine, stopped = _engine(source), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
@@ -47,5 +52,24 @@ def outbox_relay(
                     pass
             else:
                 relay.run(stopped, interval)
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        hint = "make the table with --create-table, or see whether the database can be reached"
+        raise Failure(f"the database failed: {reason}", Exit.UNREACHABLE, hint) from error
     finally:
         engine.dispose()
+
+
+def _engine(source: str) -> Engine:
+    """Return the engine of a URL. Raises `UsageError` for a wrong one, or without its driver."""
+    import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return sa.create_engine(source)
+    except ArgumentError:  # also an unknown dialect; the URL may have a password
+        raise click.UsageError(
+            "--from is no URL of SQLAlchemy, or its dialect is not known: dialect+driver://user@host/db"
+        ) from None
+    except ImportError as error:
+        raise click.UsageError(f"the driver of --from is not installed: {error}") from None
