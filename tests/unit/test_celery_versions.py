@@ -28,6 +28,7 @@ from orchestrator.celery_versions import (
     terminate_handler_fired,
 )
 from orchestrator.execution.worker.event_loop_calls import EventLoopCalls
+from orchestrator.execution.worker.prefetch_limit import slots_of
 
 #: Each part by its module and name, and the parameters that it is called with, or that Celery
 #: calls our replacement with; None for a part that is not called.
@@ -77,6 +78,8 @@ HOOKS: list[tuple[str, str, tuple[str, ...] | None]] = [
     ("kombu.utils.scheduling", "priority_cycle.rotate", ("last_used",)),
     ("kombu.utils.scheduling", "priority_cycle.update", ("it",)),
     ("celery.concurrency.base", "BasePool.apply_async", ("target", "args", "kwargs")),
+    ("celery.concurrency.base", "BasePool.num_processes", None),
+    ("celery.concurrency.gevent", "TaskPool.is_green", None),
     ("celery.concurrency.gevent", "TaskPool.on_apply", ("accept_callback", "timeout")),
     ("kombu.message", "Message.ack_log_error", ("logger", "errors")),
     ("kombu.asynchronous", "Hub.add_reader", ("fds", "callback")),
@@ -264,3 +267,13 @@ def test_sigusr1_is_the_signal_of_a_soft_limit() -> None:
 
     assert pool.SIG_SOFT_TIMEOUT == signal.SIGUSR1
     assert os.name == "posix"
+
+
+# -- gevent ----------------------------------------------------------------------------
+
+
+def test_a_pool_of_greenlets_has_its_slots_before_any_runs() -> None:
+    """Celery 5.3 counts the running ones: a worker that waited for a slot never took a message."""
+    pool = SimpleNamespace(is_green=True, limit=4, num_processes=0)
+    assert slots_of(pool) == 4
+    assert slots_of(SimpleNamespace(limit=4, num_processes=6)) == 6, "a prefork pool may grow"

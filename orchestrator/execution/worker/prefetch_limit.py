@@ -41,7 +41,13 @@ def take_only_startable(consumer: Any) -> None:
     has_window = qos.can_consume
 
     def can_consume(_qos: Any) -> bool:
-        slots = consumer.controller.max_concurrency or consumer.pool.num_processes
+        slots = consumer.controller.max_concurrency or slots_of(consumer.pool)
         return bool(len(worker_state.reserved_requests) < slots and has_window())
 
     qos.can_consume = MethodType(can_consume, qos)
+
+
+def slots_of(pool: Any) -> int:
+    """Return how many tasks a pool runs at once. Older gevent pools count the running greenlets as
+    their processes (Celery 5.3)."""
+    return int(pool.limit if getattr(pool, "is_green", False) else pool.num_processes)

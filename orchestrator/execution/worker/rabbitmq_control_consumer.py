@@ -13,6 +13,7 @@ from kombu import Consumer, Queue
 from kombu.common import ignore_errors
 
 from orchestrator.broker_settings import CONNECT_TIMEOUT
+from orchestrator.execution.worker.prefetch_limit import slots_of
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ControlConsumer:
         """
         declare(self.queue, consumer.connection)
         channel = consumer.connection.channel()
-        channel.basic_qos(0, consumer.pool.num_processes, False)
+        channel.basic_qos(0, slots_of(consumer.pool), False)
         self._consumer = Consumer(
             channel,
             [self.queue],
