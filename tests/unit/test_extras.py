@@ -25,10 +25,11 @@ from orchestrator.metrics import Meter
 from orchestrator.secrets.encryption import SecretCipher, new_key
 from orchestrator.settings import Settings
 
-#: What needs an extra: commands, servers, migrations, doctor's checks, metrics for Prometheus.
+#: What needs an extra: commands, servers, migrations, doctor's checks, metrics for Prometheus; or a
+#: framework that loads it.
 OF_EXTRAS = re.compile(
     r"orchestrator\.(cli|doctor|embedded|examples|_bundled|database\.schema\.(tables|migrations)"
-    r"|metrics\.exposition|database\.operations\.consistency_\w+)\b"
+    r"|contrib\.django|metrics\.exposition|database\.operations\.consistency_\w+)\b"
 )
 #: Libraries of extras that a requirement of the base brings as well.
 IN_THE_BASE = {"click", "marshmallow"}
