@@ -23,6 +23,8 @@ from orchestrator.errors import ConfigurationError
 PREFIX = "ORCHESTRATOR_"
 #: Endings of the name of a setting's variable: ``_FILE`` names a file with the value.
 _SUFFIXES = ("", "_FILE")
+#: A former setting that is still read: its values are entries of `outbound_allow`.
+_FORMER = "OUTBOUND_RESOLVE"
 #: Smallest similarity (0 to 1) at which an unknown variable is taken for a misspelt setting. All
 #: names share the prefix, so that two different settings are similar too.
 _MIN_SIMILARITY = 0.9
@@ -242,6 +244,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         reader.seal()
     except EnvValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
+    values["outbound_allow"] = [*values["outbound_allow"], *reader.list(_FORMER, [])]
     return Settings(**{name: _frozen(value) for name, value in values.items()})
 
 
@@ -251,6 +254,7 @@ def misspelt(env: Mapping[str, str] | None = None) -> dict[str, str]:
     known = {
         f"{PREFIX}{each.name.upper()}{suffix}" for each in fields(Settings) for suffix in _SUFFIXES
     }
+    known |= {PREFIX + _FORMER + suffix for suffix in _SUFFIXES}
     strange = [name for name in variables if name.startswith(PREFIX) and name not in known]
     if not strange:
         return {}

@@ -106,3 +106,13 @@ def test_a_variable_that_is_nearly_a_setting_is_found(name: str, meant: str | No
 
 def test_there_are_few_enough_to_be_read() -> None:
     assert len(dataclasses.fields(Settings)) < 40
+
+
+def test_the_former_name_of_fixed_addresses_is_read() -> None:
+    environment = {
+        "ORCHESTRATOR_OUTBOUND_ALLOW": "10.0.0.0/8",
+        "ORCHESTRATOR_OUTBOUND_RESOLVE": "a.example:80:127.0.0.1, b.example:443:127.0.0.1",
+    }
+    allowed = load_settings(environment).outbound_allow
+    assert allowed == ("10.0.0.0/8", "a.example:80:127.0.0.1", "b.example:443:127.0.0.1")
+    assert misspelt(environment) == {}
