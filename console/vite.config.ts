@@ -21,6 +21,8 @@ function capabilities(): Record<string, boolean> {
     doctor: '/v1/doctor' in paths,
     statistics: '/v1/workflows/{namespace}/{name}/statistics' in paths,
     dryRuns: takes('/v1/instances/{id}/retry', 'post', 'dry_run'),
+    eventDryRuns: takes('/v1/events', 'post', 'dry_run'),
+    outcomes: '/v1/operations/{id}/outcomes' in paths,
     retryNow: '/v1/instances/{id}/steps/{step}/retry-now' in paths,
     attention: takes('/v1/instances', 'get', 'attention'),
   }

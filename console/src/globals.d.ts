@@ -6,5 +6,7 @@ declare const __API__: {
   statistics: boolean
   dryRuns: boolean
   attention: boolean
+  eventDryRuns: boolean
+  outcomes: boolean
   retryNow: boolean
 }

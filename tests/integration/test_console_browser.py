@@ -383,6 +383,7 @@ def test_a_bulk_operation_needs_its_count_typed(console: Page, stack: Stack) -> 
     button.click()
     page.wait_for_url("**/console/operations/*")
     playwright.expect(page.locator("main")).to_contain_text("22 of 22")
+    playwright.expect(page.locator(".outcome-list .plan-row")).to_have_count(22)
     assert {instance(stack, id)["status"] for id in ids} == {"suspended"}
 
 
@@ -455,6 +456,12 @@ def test_an_event_frees_a_listener(console: Page, stack: Stack) -> None:
     dialog = page.locator(".dialog")
     playwright.expect(dialog.get_by_label("Type")).to_have_value("test.go")
     dialog.get_by_label("Data of the event").fill('{"by": "Ada"}')
+    heard = dialog.get_by_role("region", name="Who would hear it")
+    playwright.expect(heard).to_contain_text("test/waits, gate")
+    dialog.get_by_label("Type").fill("test.nobody")
+    playwright.expect(heard).to_contain_text("stays in the mailbox")
+    dialog.get_by_label("Type").fill("test.go")
+    playwright.expect(heard).to_contain_text("hears-it")
     dialog.get_by_role("button", name="Send to hears-it").click()
     playwright.expect(dialog).to_have_count(0)
     becomes(stack, id, "completed")

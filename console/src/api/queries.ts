@@ -15,6 +15,8 @@ import type {
   Me,
   Namespace,
   Operation,
+  OperationDetails,
+  Outcome,
   Page,
   Queue,
   ReceivedEvent,
@@ -321,8 +323,16 @@ export const operations = queryOptions({
 export const operation = (id: string) =>
   queryOptions({
     queryKey: ['operation', id],
-    queryFn: async () => (await send<Operation>('GET', `/v1/operations/${id}`)).data,
+    queryFn: async () => (await send<OperationDetails>('GET', `/v1/operations/${id}`)).data,
   })
+
+export const outcomesPage = async (id: string, cursor?: string) =>
+  (
+    await send<Page<Outcome>>(
+      'GET',
+      `/v1/operations/${id}/outcomes${queryString({ limit: 100, cursor })}`,
+    )
+  ).data
 
 export const audit = (filters: Filters) =>
   queryOptions({

@@ -28,9 +28,10 @@ export type DeadLetter = Schemas['DeadLetter'] & {
   business_id?: string | null
   workflow?: { namespace: string; name: string; version: string }
 }
-export type Operation = Schemas['Operation'] & {
-  outcomes?: { moved: number; faulted_again: number; refused: number }
-}
+export type Operation = Schemas['Operation']
+export type OperationDetails = Schemas['OperationDetails']
+export type Outcome = Schemas['Outcome']
+export type EventPlan = Schemas['EventPlan']
 export type Workflow = Schemas['ListedWorkflow']
 export type Version = Schemas['Version']
 export type WorkflowVersion = Schemas['Workflow']

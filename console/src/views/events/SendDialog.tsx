@@ -1,20 +1,20 @@
 /** Send an event: to all who wait for it, or into the mailbox of one instance. */
 
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { useState } from 'react'
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
 import { idempotencyKey, send } from '../../api/client'
-import { instance as instanceQuery, listeners as listenersQuery } from '../../api/queries'
+import { instance as instanceQuery } from '../../api/queries'
+import type { EventPlan } from '../../api/types'
 import { Button, Note, Segments } from '../../ui/basics'
 import { Icon } from '../../ui/icons'
 import { Dialog, Field, say } from '../../ui/overlays'
 import { usePreferences } from '../../ui/preferences'
 import { Failed } from '../../ui/states'
-import { counted, cut } from '../../words/numbers'
+import { count, cut } from '../../words/numbers'
 import { cli, curl, type Option } from '../../words/shell'
 import { Equivalents } from '../repair/Equivalents'
 import { JsonArea } from '../workflows/InputForm'
 import { parsed } from '../workflows/inputSchema'
-import { typesOf } from './filters'
 
 interface Addressee {
   id: string
@@ -157,29 +157,95 @@ export function SendDialog({ type: given = '', instance, namespace, onClose }: S
           rows={5}
         />
       </div>
-      <WhoWaits type={type} single={Boolean(single)} name={name} />
+      <WhoHears path={path} body={body} ready={type.trim() !== '' && !read.error} />
       <Equivalents cli={cli('event send', [type], options)} curl={curl('POST', path, body)} />
     </Dialog>
   )
 }
 
-/** Who waits for this type. Whether a filter matches the data is decided by the server. */
-function WhoWaits({ type, single, name }: { type: string; single: boolean; name: string }) {
-  const found = useQuery(listenersQuery).data
-  if (!found) return null
-  const waiting = found.items.filter((each) => typesOf(each.filters).includes(type)).length
-  const more = found.next ? ' at least' : ''
+const SHOWN = 8
+/** The server is asked once the event has not changed for so long, in ms. */
+const REST = 300
+
+/** Who would hear this event: the server decides it as it would for the event itself. */
+function WhoHears({ path, body, ready }: { path: string; body: object; ready: boolean }) {
+  const text = useRested(JSON.stringify(body), REST)
+  const question = `${path}${path.includes('?') ? '&' : '?'}dry_run=true`
+  const { data, error } = useQuery({
+    queryKey: ['event-dry-run', question, text],
+    queryFn: async () => (await send<EventPlan>('POST', question, JSON.parse(text))).data,
+    enabled: ready && __API__.eventDryRuns,
+    placeholderData: keepPreviousData,
+    staleTime: 0,
+    gcTime: 0,
+    retry: false,
+  })
+  if (error) return <Failed error={error} />
+  if (!data || !ready) return null
+  const rest = data.listeners.length - SHOWN + data.more
+  const nobody =
+    !data.listeners.length && !data.starts.length && !data.webhooks.length && !data.mailbox
   return (
-    <div className="card plan">
-      <div className="note">
-        <Icon name="info" size="s" />
-        <span className="any">
-          {single
-            ? `It goes into the mailbox of ${cut(name, 60)} alone`
-            : `${counted(waiting, 'listener')}${more} wait${waiting === 1 ? 's' : ''} for this type`}
-        </span>
-      </div>
-      {!single && <Note icon="info">Instances started after the event never hear it</Note>}
-    </div>
+    <section aria-label="Who would hear it" aria-live="polite">
+      <p className="label gap-b">Who would hear it</p>
+      <ul className="card plan">
+        {data.listeners.slice(0, SHOWN).map((each, at) => (
+          <li key={at} className="plan-row">
+            <Icon name="listen" size="s" />
+            <b className="ink cut">
+              <bdi>{cut(each.business_id ?? each.instance, 60)}</bdi>
+            </b>
+            <span className="quiet cut">
+              <bdi>{cut(`${each.workflow.namespace}/${each.workflow.name}, ${each.name}`, 80)}</bdi>
+            </span>
+          </li>
+        ))}
+        {rest > 0 && <li className="plan-row quiet">and {count(rest)} more</li>}
+        {data.starts.map((each) => (
+          <li key={each.id} className="plan-row">
+            <Icon name="play" size="s" />
+            <span className="any">
+              {each.certain ? 'It starts ' : 'It may start '}
+              <bdi>{cut(`${each.workflow.namespace}/${each.workflow.name}`, 80)}</bdi>
+            </span>
+          </li>
+        ))}
+        {data.webhooks.map((each) => (
+          <li key={each.id} className="plan-row">
+            <Icon name="external" size="s" />
+            <span className="any">
+              A subscription: <bdi>{cut(each.description ?? each.id, 80)}</bdi>
+            </span>
+          </li>
+        ))}
+        {data.mailbox && !data.listeners.length && (
+          <li className="plan-row">
+            <Icon name="inbox" size="s" />
+            <span className="any">
+              It stays in the mailbox until a step of the instance waits for it
+            </span>
+          </li>
+        )}
+        {nobody && <li className="plan-row quiet">nobody now</li>}
+      </ul>
+      {data.duplicate && (
+        <Note icon="stuck">An event of this id and source was received before</Note>
+      )}
+      {data.warnings.map((each) => (
+        <Note key={each} icon="stuck" tone="retry">
+          {cut(each, 400)}
+        </Note>
+      ))}
+    </section>
   )
+}
+
+/** A text once it has not changed for a while. */
+function useRested(text: string, ms: number): string {
+  const [rested, setRested] = useState(text)
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(text), ms)
+    return () => clearTimeout(timer)
+  }, [text, ms])
+  return rested
 }

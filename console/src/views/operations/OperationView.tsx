@@ -1,10 +1,16 @@
 /** One bulk operation: its progress, and what became of what it reached. */
 
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import {
+  keepPreviousData,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from '@tanstack/react-query'
 import { Link, useParams } from '@tanstack/react-router'
 import { send } from '../../api/client'
-import { instancesPage, operation as operationQuery } from '../../api/queries'
-import type { Operation } from '../../api/types'
+import { instancesPage, operation as operationQuery, outcomesPage } from '../../api/queries'
+import type { Operation, OperationDetails } from '../../api/types'
 import { Bar, Crumb, Title } from '../../shell/Shell'
 import { useMay } from '../../shell/useMay'
 import { Button, Id, StateChip, StateText } from '../../ui/basics'
@@ -12,7 +18,7 @@ import { TimeAndAge } from '../../ui/clock'
 import { say } from '../../ui/overlays'
 import { Failed, Loading } from '../../ui/states'
 import { count, cut } from '../../words/numbers'
-import { standing } from '../../words/states'
+import { type State, standing, status } from '../../words/states'
 import { filterText, stateOf } from './OperationsView'
 
 const OPEN = ['pending', 'running']
@@ -23,7 +29,8 @@ export function OperationView() {
   const queries = useQueryClient()
   const query = useQuery({
     ...operationQuery(id),
-    refetchInterval: ({ state }) => (state.data && !OPEN.includes(state.data.state) ? false : 1000),
+    refetchInterval: ({ state: { data } }) =>
+      data && !OPEN.includes(data.state) && !data.outcomes?.pending ? false : 1000,
   })
   const stop = useMutation({
     mutationFn: () => send('DELETE', `/v1/operations/${id}`),
@@ -73,7 +80,7 @@ export function OperationView() {
   )
 }
 
-function Details({ operation }: { operation: Operation }) {
+function Details({ operation }: { operation: OperationDetails }) {
   const { outcomes, matches, reached } = operation
   const share = matches ? Math.min(1, reached / matches) : 1
   return (
@@ -100,6 +107,10 @@ function Details({ operation }: { operation: Operation }) {
             <span className="tone s-completed">{count(outcomes.moved)} moved on</span>
             <span className="tone s-faulted">{count(outcomes.faulted_again)} faulted again</span>
             <span className="tone s-retry">{count(outcomes.refused)} refused</span>
+            {outcomes.pending > 0 && (
+              <span className="quiet">{count(outcomes.pending)} still on their way</span>
+            )}
+            {outcomes.gone > 0 && <span className="quiet">{count(outcomes.gone)} deleted</span>}
           </p>
         )}
         {operation.error && <p className="tone s-faulted any">{operation.error}</p>}
@@ -126,8 +137,58 @@ function Details({ operation }: { operation: Operation }) {
           </dd>
         </dl>
       </div>
-      <StillMatching operation={operation} />
+      {outcomes ? <Outcomes operation={operation} /> : <StillMatching operation={operation} />}
     </>
+  )
+}
+
+const OUTCOME: Record<string, State> = {
+  moved: { word: 'Moved on', icon: 'completed', tone: 'completed' },
+  faulted_again: { word: 'Faulted again', icon: 'faulted', tone: 'faulted' },
+  refused: { word: 'Refused', icon: 'stuck', tone: 'retry' },
+  pending: { word: 'On its way', icon: 'pending', tone: 'pending' },
+  gone: { word: 'Deleted', icon: 'cancelled', tone: 'cancelled' },
+}
+
+/** What became of each instance; more is read when it is asked for. */
+function Outcomes({ operation }: { operation: OperationDetails }) {
+  const { id, state, reached, outcomes } = operation
+  const query = useInfiniteQuery({
+    // Read anew whenever the operation says that something changed.
+    queryKey: ['operation', id, 'outcomes', state, reached, outcomes],
+    placeholderData: keepPreviousData,
+    queryFn: ({ pageParam }) => outcomesPage(id, pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+  })
+  const items = query.data?.pages.flatMap((page) => page.items) ?? []
+  if (query.error) return <Failed error={query.error} />
+  if (!items.length) return null
+  return (
+    <div className="pad">
+      <h2 className="section-title">What became of each</h2>
+      <ul className="card plan outcome-list">
+        {items.map((each) => (
+          <li key={each.instance} className="plan-row">
+            <span className="outcome">
+              <StateText state={OUTCOME[each.outcome] ?? status(each.outcome)} />
+            </span>
+            <Link className="link cut" to="/instances/$id" params={{ id: each.instance }}>
+              <bdi>{cut(each.business_id ?? each.instance, 60)}</bdi>
+            </Link>
+            <span className="mid small any grow">
+              <bdi>{cut(each.reason ?? '', 300)}</bdi>
+            </span>
+            {each.status && <StateText state={status(each.status)} />}
+          </li>
+        ))}
+      </ul>
+      {query.hasNextPage && (
+        <Button busy={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+          Show more
+        </Button>
+      )}
+    </div>
   )
 }
 
