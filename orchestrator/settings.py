@@ -240,11 +240,12 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         )
         for each in fields(Settings)
     }
+    former = reader.list(_FORMER, [])
     try:
         reader.seal()
     except EnvValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
-    values["outbound_allow"] = [*values["outbound_allow"], *reader.list(_FORMER, [])]
+    values["outbound_allow"] = [*values["outbound_allow"], *former]
     return Settings(**{name: _frozen(value) for name, value in values.items()})
 
 
