@@ -240,7 +240,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         )
         for each in fields(Settings)
     }
-    former = reader.list(_FORMER, [])
+    former: list[str] = reader.list(_FORMER, [])
     try:
         reader.seal()
     except EnvValidationError as error:
