@@ -11,8 +11,10 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import celery._state
 import psycopg2
 import pytest
 import redis
@@ -33,6 +35,27 @@ def pytest_configure(config: pytest.Config) -> None:
     """Without the slow tests, properties are tried with fewer examples."""
     if "not slow" in (config.getoption("markexpr") or ""):
         os.environ.setdefault(SHARE, "0.2")
+
+
+@contextmanager
+def _same_app_afterwards() -> Iterator[None]:
+    """Celery's default and current app are the process's: no test leaves its own to the next."""
+    state: Any = celery._state
+    default, current = state.default_app, state._tls.current_app
+    yield
+    state.default_app, state._tls.current_app = default, current
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apps_of_a_module() -> Iterator[None]:
+    with _same_app_afterwards():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _apps_of_a_test() -> Iterator[None]:
+    with _same_app_afterwards():
+        yield
 
 
 @pytest.fixture(scope="session")

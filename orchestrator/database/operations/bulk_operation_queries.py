@@ -250,9 +250,10 @@ def command(
           from unnest(%(instances)s::uuid[], %(namespaces)s::text[]) as t(instance, namespace)),
         audited as (
           insert into orchestrator.audit_log
-            (namespace, actor, action, target, reason, details, address)
+            (namespace, actor, action, target, reason, details, address, operation)
           select t.namespace, %(actor)s, %(audit_action)s, t.instance::text, %(reason)s,
-            json_build_object('operation', %(operation)s::text, 'sequence', i.sequence), %(address)s
+            json_build_object('operation', %(operation)s::text, 'sequence', i.sequence),
+            %(address)s, %(operation)s
           from targets t join orchestrator.instances i on i.id = t.instance)
         insert into orchestrator.stimuli (instance_id, kind, data, key)
         select instance, 'command', %(data)s, %(key)s from targets

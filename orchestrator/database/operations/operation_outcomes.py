@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.database.connection.json_parameters import inner_member, readable
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page
 
@@ -37,8 +38,7 @@ class OutcomeRow:
 _REACHED = """
 select l.id, l.target, (l.details ->> 'sequence')::int as sequence
 from orchestrator.audit_log l
-where l.details ->> 'operation' = %(operation)s and l.action like 'instance.%%'
-  and l.id > %(after)s
+where l.operation = %(operation)s and l.id > %(after)s
 order by l.id limit %(limit)s
 """
 
@@ -60,13 +60,13 @@ left join lateral (
   from orchestrator.instances i where i.id = r.target::uuid offset 0) i on true
 left join lateral (
   select h.sequence, (
-    select f -> 2 ->> 'reason' from json_array_elements(h.facts) f
+    select f -> 2 ->> 'reason' from json_array_elements({readable("h.facts")}) f
     where f ->> 0 = 'command.refused' limit 1) as refused
   from (
     select h.sequence, h.stimulus, h.facts from orchestrator.history h
     where h.instance_id = r.target::uuid and h.sequence > r.sequence
     order by h.sequence limit {_MOST_TRANSITIONS}) h
-  where h.stimulus -> 'data' ->> 'operation' = %(operation)s
+  where {inner_member("h.stimulus", "data", "operation")} = %(operation)s
   limit 1) h on true
 order by r.id
 """

@@ -877,15 +877,16 @@ audit_log = Table(
     Column("reason", Text),
     Column("details", JSON),
     Column("address", Text),
+    #: The bulk operation that has sent the command to the instance.
+    Column("operation", Id),
     Index("audit_log_list_ix", "namespace", "id"),
     Index("audit_log_target_ix", "target", "id", postgresql_where=text("target is not null")),
     Index("audit_log_action_ix", "action", "id"),
-    #: The instances that a bulk operation has reached.
     Index(
         "audit_log_operation_ix",
-        text("(details ->> 'operation')"),
+        "operation",
         "id",
-        postgresql_where=text("details ->> 'operation' is not null and action like 'instance.%'"),
+        postgresql_where=text("operation is not null"),
     ),
 )
 

@@ -614,13 +614,14 @@ create table orchestrator.audit_log (
   reason text,
   details json,
   address text,
+  operation uuid,
   constraint audit_log_pk primary key (id)
 );
 create index audit_log_action_ix
   on orchestrator.audit_log (action, id);
 create index audit_log_operation_ix
-  on orchestrator.audit_log ((details ->> 'operation'), id)
-  where details ->> 'operation' is not null and action like 'instance.%';
+  on orchestrator.audit_log (operation, id)
+  where operation is not null;
 create index audit_log_list_ix
   on orchestrator.audit_log (namespace, id);
 create index audit_log_target_ix
