@@ -182,6 +182,7 @@ def _emptied_broker(request: pytest.FixtureRequest) -> str:
         # Before kombu 5.7 the pool itself stays open anyway.
         stays = inspect.signature(pool.force_close_all).parameters.get("close_pool")
         pool.force_close_all(**({"close_pool": False} if stays else {}))
+        pool.setup()  # the closed ones leave no places for new ones
     if url.startswith("redis"):
         with redis.Redis.from_url(url) as client:
             client.flushall()

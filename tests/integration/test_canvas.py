@@ -120,6 +120,7 @@ def running(
         vars(backend)["remove_pending_result"] = lambda result: result
         # kombu shares the pool with every app of this process that names the same broker.
         module.app.pool.force_close_all(close_pool=False)
+        module.app.pool.setup()
 
 
 @pytest.fixture
