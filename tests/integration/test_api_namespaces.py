@@ -403,6 +403,7 @@ def test_a_document_runs_no_workflow_of_another_namespace(shop: Shop, stranger: 
         assert shop.api.content()["instances"] == before
 
 
+@pytest.mark.slow
 def test_the_live_feed_tells_only_of_your_own(
     shop: Shop, stranger: Headers, monkeypatch: pytest.MonkeyPatch
 ):

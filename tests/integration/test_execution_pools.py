@@ -60,6 +60,7 @@ def states(zoo: Zoo, instance: str) -> list[str]:
 # -- gevent ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_task_that_holds_the_hub_for_three_leases_starts_once(zoo: Zoo) -> None:
     zoo.worker(pool="gevent", concurrency=4)
     instance = zoo.start("holds_the_hub", seconds=3 * LEASE, key=new_id())
@@ -134,6 +135,7 @@ def test_a_killed_worker_of_greenlets_loses_no_step(zoo: Zoo) -> None:
         assert zoo.stack.wait(instance, 60)["output"] == {"count": 2}
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluator_holds_up_no_other_greenlet(zoo: Zoo) -> None:
     """The evaluator's answer never comes. Tasks go on, and the step is evaluated by another."""
     process = zoo.worker(pool="gevent", concurrency=4, queues="celery,orchestrator")
@@ -203,6 +205,7 @@ def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
 # -- solo -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_solo_runs_one_step_at_a_time_and_keeps_its_lease(zoo: Zoo) -> None:
     zoo.worker(pool="solo", concurrency=4)
     instances = [zoo.start("sleeps", seconds=2 * LEASE, key=new_id()) for _ in range(2)]

@@ -88,6 +88,7 @@ def test_the_fixture_runs_documents_with_the_tasks_of_the_project(project: Path)
     assert (status, "2 passed" in output) == (0, True), output
 
 
+@pytest.mark.slow
 def test_the_coverage_shows_what_has_not_run(project: Path):
     below = ("--workflow-coverage-fail-under", "90")
     for expected, argv in ((0, ("-n", "0")), (1, ("-n", "2", *below))):
