@@ -59,8 +59,9 @@ def deferred_call_context(call: Mapping[str, Json], context: CallContext) -> Cal
     variables = {**context.variables, **(call.get("variables") or {})}
     task_input, stored = call.get("input"), call.get("with")
     evaluating = replace(context, input=task_input, variables=variables, stored=stored)
-    # Both contexts share one record of the secrets that were used. So the caller, who has the first
-    # context, also masks the secrets that the second one has used.
+    # Let both contexts share one record of the secrets that were used. The caller masks secrets by
+    # the first context's record, which must therefore contain the secrets that this second context
+    # uses.
     vars(evaluating)["secrets"] = context.secrets
     return evaluating
 

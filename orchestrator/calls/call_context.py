@@ -84,8 +84,8 @@ class CallContext:
         except ExpressionError as error:
             if not self.secrets.used:
                 raise call_errors.expression(str(error)) from error
-            # Leave out the message of jq: it quotes values and cuts them, so no mask would find a
-            # secret in it.
+            # Leave out jq's message, since the call has used a secret. jq quotes values and
+            # shortens them, and the mask would not recognise a shortened secret.
             where = f" (in {path})" if path else ""
             raise call_errors.expression(
                 f"it failed; the message is not shown because the call uses a secret{where}"

@@ -171,8 +171,8 @@ def _in_base64(data: bytes) -> Iterable[str]:
     three offsets at which they can begin, in both alphabets."""
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + data).decode()
-        # Leave out the first and the last characters if they also encode bits of a neighbouring
-        # byte.
+        # Cut off the characters at each end that also encode bits of a neighbouring byte. The rest
+        # is the same in the base64 of every text that contains these bytes at this offset.
         certain = encoded[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]
         yield certain
         yield certain.translate(_URL_SAFE)

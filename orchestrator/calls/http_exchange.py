@@ -99,7 +99,7 @@ def is_success(status: int, *, redirect: bool = False) -> bool:
 def failure(response: Response, context: CallContext) -> Exception:
     """Return the error of an unsuccessful response, with the beginning of its text as detail and
     the response as data (`failed_data`)."""
-    # Mask secrets before the text is cut: half a secret would not be recognised.
+    # Mask the secrets before the text is cut: the mask would not recognise half a secret.
     text = context.secrets.mask(text_of_body(response)) if is_text(response) else ""
     text = text[:300].strip()
     where = f"{response.method} {without_query(response.url)} answered {response.status}"

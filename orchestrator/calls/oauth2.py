@@ -35,7 +35,8 @@ def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool
     communication, timeout, authorization.
     """
     endpoint = _token_endpoint(properties, context, oidc)
-    # The key contains the resolved URL: one template can stand for the endpoints of many tenants.
+    # Put the resolved URL into the cache's key, so that tenants do not share a token: one URL
+    # template can stand for the token endpoints of many tenants.
     key = json_codec.dumps([oidc, endpoint.url, dict(properties)])
     cached = context.tokens.get(key)
     if cached is not None:
