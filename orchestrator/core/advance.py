@@ -129,7 +129,9 @@ def _run_agenda(draft: Draft, max_items: int, may_go_on: MayGoOn) -> None:
     while agenda:
         if draft.tasks_run and draft.tasks_run < max_items and not may_go_on():
             max_items = draft.items = draft.tasks_run
-        # A suspended instance only records results; the resume continues from them.
+        # Stop after `max_items` tasks, or if the instance is suspended: then it only records
+        # results. Turn the rest of the agenda into stimuli, from which a later transition
+        # continues.
         if draft.tasks_run >= max_items or draft.root.status is Status.SUSPENDED:
             _defer_agenda(draft)
             return

@@ -138,8 +138,8 @@ def parse_time(text: Json) -> datetime | None:
 
 def _library_errors(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
     values: dict[str, Any] = dict(attributes)
-    # Always pass a time: without one the cloudevents library reads the clock, which the core must
-    # not do.
+    # Always pass a time to the cloudevents library. Without one the library reads the clock, which
+    # the core must not do.
     values["time"] = parse_time(attributes.get("time", "1970-01-01T00:00:00Z"))
     try:
         CloudEvent(values)

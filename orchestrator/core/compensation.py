@@ -74,7 +74,8 @@ def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
 
 def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
     return {
-        # Set when the first step is undone: steps that complete before then are undone too.
+        # The completion number below which steps are undone. It is set when the first step is
+        # undone, so that steps that complete until then are undone too.
         "before": None,
         "to": down_to,
         "error": cause,
@@ -240,7 +241,8 @@ def _continue(draft: Draft, compensating: Node) -> None:
     if _state_of(draft, owner).get_state("undo") is not None:
         draft.push(compensating.parent, {"undo": True})
     elif not draft.count_open_leaves()[0]:
-        # The compensation was aborted while this step was being undone.
+        # The compensation was aborted while this compensating step ran, and no step is open now. So
+        # release the commands that were postponed until this point.
         release_commands(draft)
 
 

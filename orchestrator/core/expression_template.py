@@ -33,7 +33,7 @@ class Expression:
         self.place = place
         self.program = program_of(text)
         names = _NAME.findall(self.program)
-        # A program that mentions `now` gets the transition's time.
+        # A program that mentions `now` gets the transition's time as an argument, so add its name.
         if _NOW.search(self.program):
             names.append(NOW)
         self.names: tuple[str, ...] = tuple(dict.fromkeys(names))

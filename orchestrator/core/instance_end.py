@@ -53,8 +53,9 @@ def fault(
     if origin is not None:
         root.set_state(failed=origin.id)
     draining = 0
-    # Not only the faulted step can be open: a step that was skipped while a worker ran it stays
-    # open until its attempt ends, even if the steps around it have ended.
+    # Withdraw the attempts of all steps that are still open. Besides the faulted step this can be a
+    # step that was skipped while a worker ran it: it stays open until its attempt ends, even if the
+    # steps around it have ended.
     if (
         others_open
         or draft.plan.parallel

@@ -59,7 +59,8 @@ ATTEMPT: Mapping[AttemptState, frozenset[AttemptState]] = {
 
 COMPENSATION: Mapping[Compensation, frozenset[Compensation]] = {
     Compensation.NONE: frozenset({Compensation.RUNNING}),
-    # to NONE: no step had completed that could be undone
+    # A running compensation may change to none, if the instance has no completed step that can be
+    # undone.
     Compensation.RUNNING: frozenset(
         {Compensation.NONE, Compensation.COMPLETED, Compensation.FAILED}
     ),

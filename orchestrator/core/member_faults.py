@@ -75,7 +75,8 @@ def _unfinished(draft: Draft, node: Node) -> list[Node]:
     for child in sorted(children, key=lambda child: child.id):
         if not child.reference.startswith(handler) and child.compensates is None:
             newest[child.index if parallel else None] = child
-    # The children were loaded in part only: those that change are loaded again, as a whole.
+    # The list of a container's children contains only a part of each step's data. So load each
+    # child that is about to change as a whole (`draft.node`).
     return [
         draft.node(child.id) for child in newest.values() if child.status is not Status.COMPLETED
     ]

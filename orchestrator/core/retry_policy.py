@@ -106,8 +106,8 @@ def _delay(
     backoff, max_seconds = policy.backoff, MAX_DURATION.total_seconds()
     if "exponential" in backoff:
         factor = (backoff["exponential"] or {}).get("factor", 2)
-        # Limit the exponent, so that the power cannot overflow. With factor 2 the pause reaches its
-        # maximum much earlier.
+        # Limit the exponent to 64, so that the power cannot overflow. With the default factor 2 the
+        # pause reaches its maximum much earlier.
         return min(max_seconds, delay * float(factor) ** min(retries, 64))
     if "linear" in backoff:
         step = delay

@@ -65,7 +65,8 @@ class OpenSteps:
 def open_steps(draft: Draft) -> OpenSteps:
     """Load every open step of the instance. Raises `DataNeeded`."""
     loaded = draft.need("open")
-    # Adopt all of them first: `ancestors` searches among them.
+    # Add all open steps to the draft before anything else, because `ancestors` searches the draft
+    # for the steps around a step.
     attempts = {step.id: attempt for step, attempt in loaded if attempt is not None}
     for step, _ in loaded:
         draft.adopt(step)

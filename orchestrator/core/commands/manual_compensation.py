@@ -33,7 +33,8 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     detail = str(data.get("reason") or "compensation was requested")
     cause = root.error or {**standard_error("runtime", detail), "title": "Compensated"}
     draft.add_fact("workflow.compensated", None, reason(data) or None)
-    # The losing branch of a competing fork may still run. It must end before its steps are undone.
+    # A losing branch of a competing `fork` may still run. Withdraw its attempts first: a step may
+    # be undone only after its attempt has ended.
     draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT) if draft.count_open_leaves()[0] else 0
     compensation.start(
         draft,

@@ -212,8 +212,9 @@ class NewRun:
         ]
         if not completed:
             return self.draft.push(parent, first_move)
-        # The newest child, not the one that completed last: a skipped step counts as completed only
-        # when its attempt has ended, which may be long after its successors.
+        # Continue after the newest child (the greatest id), not after the child with the greatest
+        # completion number. A skipped step counts as completed only when its attempt has ended,
+        # which may be long after its successors have completed.
         last = self.draft.node(max(completed))
         if last.kind == "switch":  # its decision was not stored: evaluate it again
             return postpone_restart(self.draft, last, last.parent, {})

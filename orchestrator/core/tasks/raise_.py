@@ -27,8 +27,8 @@ def _definition(plan: Plan) -> Any:
         return error
     errors = plan.task.workflow.use.get("errors") or {}
     if error not in errors:
-        # A deployment with an unknown name is refused, so this is rare. Other runtimes raise the
-        # same type of error.
+        # An unknown name of an error is rare here, because a deployment of a document with one is
+        # refused. Raise a validation error, as other runtimes of the DSL do.
         raise dsl_errors.validation(f"use.errors has no {error!r}")
     return errors[error]
 
