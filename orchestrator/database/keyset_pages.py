@@ -239,7 +239,7 @@ def _where(
     parts = [condition for condition in conditions if condition]
     if after is not None:
         parts.append(_after_condition(order, descending, after))
-    # One row more than requested shows whether there is a next page.
+    # Read one row more than requested: if this row exists, there is a next page.
     params: dict[str, Any] = {"limit": limit + 1}
     for _, values in parts:
         params.update(values)

@@ -63,7 +63,8 @@ def listed(
         equal("action", action or None),
         equal("target", target or None),
     ]
-    # Only callers who may see all namespaces see changes without a namespace.
+    # Only callers who may see all namespaces see entries without a namespace. So select by
+    # namespace only for the other callers.
     if scope.namespaces is None:
         return page(
             session,

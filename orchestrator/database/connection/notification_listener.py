@@ -33,8 +33,8 @@ class NotificationListener:
         self._gather = gather
         self._outages = OutageLog(f"Postgres, for notifications of {channel},")
         self._connection: psycopg2.extensions.connection | None = None
-        # A pair of sockets, not a pipe: the number of a closed pipe could belong to a file opened
-        # later.
+        # `wake` writes into a pair of sockets, not into a pipe. After a pipe is closed, its number
+        # can belong to a file that is opened later, and a late `wake` would write into that file.
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)

@@ -90,8 +90,8 @@ def put(
         if all(row[0] for row in rows):
             return [StoredEvent(row[0], row[1]) for row in rows]
 
-        # A row is missing: another transaction was storing the same event. It has committed by now,
-        # so the next try finds the row.
+        # A row is missing because another transaction was storing the same event at the same time.
+        # That transaction has committed by now, so try again: the next try finds the row.
 
 
 def is_known(session: Session, namespace: str, source: Any, event_id: Any) -> bool:

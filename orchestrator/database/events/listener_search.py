@@ -27,8 +27,8 @@ def filters(
     """Return the filters with listeners that may accept events of these types: ``(id, JSON
     text)``."""
     rows = transaction.all(
-        # `limit 1` instead of `exists`: the planner could turn `exists` into a join that reads the
-        # whole index table.
+        # Use a lateral join with `limit 1` instead of `exists`. Postgres could turn `exists` into a
+        # join that reads the whole table `listener_index`.
         """
         select f.id::text, f.filter::text
         from orchestrator.event_filters f

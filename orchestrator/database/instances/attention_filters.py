@@ -135,7 +135,8 @@ class Attended:
         return tuple(found) if len(found) <= FEW else None
 
     def _read(self, value: str) -> tuple[str, ...] | None:
-        # Rows are counted before instances are: an instance may have many of them.
+        # Limit the rows that are read, not only the instances: one instance may have many such
+        # rows, so a limit on the instances alone would not bound the work.
         rows = " union all ".join(
             f"(select id from ({source.ids()}) each limit %(rows)s)" for source in _ALL[value]
         )

@@ -102,7 +102,8 @@ def export_lines(session: Session, id: str) -> str:
     steps, attempts, history and dead letters, with the columns of the tables."""
     row = session.one(_WHOLE, (id,))
     text: str = row[0] if row else "null"
-    # In JSON a line break is possible only between tokens, so a space can replace it.
+    # Replace line breaks by spaces, so that each instance is one line of the export. In JSON text a
+    # line break can stand only between tokens, so this does not change the data.
     return text.replace("\n", " ").replace("\r", " ")
 
 

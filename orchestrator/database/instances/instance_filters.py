@@ -205,8 +205,9 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
     """Return all conditions except those of the levels in `done` and those on the start time."""
     conditions: list[Condition] = [
         one_of("status", chosen.statuses) if "status" not in done else None,
-        # The index is partial: it has only instances with a compensation, and the planner uses it
-        # only for a query with the same condition.
+        # If the query selects by the index on `compensation`, add only the condition of this
+        # partial index. It contains only instances with a compensation, and Postgres uses it only
+        # for a query with the same condition.
         ("compensation <> 'none'", {})
         if "compensation" in done
         else one_of("compensation", chosen.compensations),
@@ -262,11 +263,14 @@ def _start_time_conditions(chosen: Filter, by: str) -> list[list[Condition]]:
         after = ("started_at > %(since)s", {"since": since}) if since else None
         return [[("started_at is not null", {}), before, after]]
     if until:
-        # No instance starts before it was created: the index by creation bounds the search.
+        # Also require that the instance was created before `until`, so that the index by creation
+        # time bounds the search. This excludes no instance, because none starts before it is
+        # created.
         before = ("started_at < %(until)s and created_at < %(until)s", {"until": until})
     if since is None:
         return [[before]]
-    # Nothing is earlier than the first day of year 1.
+    # The margin before `since` is one minute. Shorten it in the first minute of year 1, because
+    # Python has no earlier time.
     margin = min(timedelta(minutes=1), since - datetime.min.replace(tzinfo=UTC))
     values = {"since": since, "almost": since - margin}
     return [

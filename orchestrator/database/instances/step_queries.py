@@ -288,7 +288,8 @@ class Waiting:
     filters: str | None
 
 
-# An open step without open children is where the execution waits.
+# An instance waits at its open steps without open children. Select these steps and what each of
+# them waits for.
 _WAITING = f"""
 with leaves as (
   select id, reference, kind, started_at from orchestrator.steps

@@ -33,8 +33,8 @@ STATEMENTS = {
         where id = %(subject)s and state = 'claimed'
           and (worker is null or token is null or claimed_at is null)
     """,
-    # Withdraw the older unclaimed attempts, which would never start. The newest one stays: the step
-    # may refer to it.
+    # Withdraw each ready attempt whose step also has a claimed attempt or a newer ready attempt: it
+    # would never start. The claimed or newest attempt stays, since the step may refer to it.
     "attempts: several of one step are live": """
         update orchestrator.attempts a
         set state = 'withdrawn', withdrawn = true, ended_at = clock_timestamp()

@@ -61,7 +61,8 @@ def is_served(session: Session, queue: str, lease: float) -> bool:
 MOST_COUNTED = 50_000
 
 
-# Each subquery reads a partial index of its own, which contains no ended attempts.
+# The subqueries `ready` and `claimed` each read a partial index without ended attempts, so that the
+# cost does not grow with the number of ended attempts.
 _QUEUES = f"""
 with ready as materialized (
   select queue, created_at from orchestrator.attempts

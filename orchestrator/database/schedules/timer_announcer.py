@@ -44,8 +44,9 @@ class TimerAnnouncer:
         moment = self._monotonic()
         if moment - self._notified_at < MIN_INTERVAL:
             return
-        # Take the time from before the notification: the beats may receive it before this process
-        # continues.
+        # Count `MIN_INTERVAL` from before the notification is sent. The beats may receive the
+        # notification at once and count `RECHECK_DELAY` from then: an interval that ends later
+        # could contain timers that their second check misses.
         before, self._notified_at = self._notified_at, moment
         try:
             timer_queries.announce(self._session, max(0.0, (due - now).total_seconds()))

@@ -87,7 +87,8 @@ def install_functions(connection: sa.Connection, folder: Path = FOLDER) -> None:
     for (signature,) in connection.exec_driver_sql(_ABANDONED, about).all():
         connection.exec_driver_sql(f"drop function {signature}")
     for sql in functions.values():
-        # The driver reads a percent sign as the beginning of a parameter, so double it.
+        # Double each percent sign in the SQL: the driver reads a single one as the beginning of a
+        # parameter.
         connection.exec_driver_sql(sql.replace("%", "%%"))
     if overloaded := connection.exec_driver_sql(_OVERLOADED, about).scalars().all():
         raise SignatureChanged(

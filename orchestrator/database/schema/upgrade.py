@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from orchestrator.settings import Settings
 
-# Alembic and SQLAlchemy are imported in the functions that need them: APIs, workers and beats run
-# without them.
+# Import Alembic and SQLAlchemy only in the functions that need them, not here: APIs, workers and
+# beats run without both libraries.
 
 log = get_logger(__name__)
 

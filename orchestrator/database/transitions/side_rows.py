@@ -42,8 +42,9 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
             [instance.id, list(transition.timers_removed)],
         )
     if transition.listeners_removed:
-        # Delete the index entries after the listeners: a process that writes an entry holds a lock
-        # on its listener, so all entries exist by then.
+        # Delete the listeners first and then their entries in `listener_index`. A process that
+        # writes an entry holds a lock on its listener, so the first delete waits for that process,
+        # and the second delete finds all entries.
         for table in ("listeners", "listener_index"):
             yield (
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
@@ -92,9 +93,9 @@ def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    # The first transition of an instance may come long after its start was due. A listener that it
-    # opens gets the mark of the instance, so that it also receives the events that arrived
-    # meanwhile.
+    # A listener receives the events after its mark, which is normally the newest event. A listener
+    # of the instance's first transition gets the instance's mark instead: that transition may come
+    # long after the start was due, and the listener must also receive the events in between.
     mark = _INSTANCE_MARK if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (
