@@ -54,7 +54,8 @@ def waiting(
 def _listed(channel: Any, queues: Iterable[str], unacknowledged: set[str]) -> set[str] | None:
     ids = set(unacknowledged)
     for queue, priority in product(queues, channel.priority_steps):
-        # kombu has no public function for the name of a priority's list.
+        # Call a private method of kombu: it has no public function for the name of the Redis list
+        # that contains a queue's messages of one priority.
         name = channel._q_for_pri(queue, priority)  # noqa: SLF001
         messages = channel.client.lrange(name, 0, MAX_MESSAGES)
         if len(messages) > MAX_MESSAGES:
