@@ -95,7 +95,8 @@ def _call(site: TaskSite, scope: Scope) -> Iterator[Field]:
         if key == "subscription" and site.body["call"] == "asyncapi":
             yield from _subscription(value, place, scope)
         elif key in ("task", "queue") and site.body["call"] == "celery":
-            # Both are evaluated before the claim, so a secret is not available.
+            # Treat `task` and `queue` as control data, in which a secret is refused. Both are
+            # evaluated before a worker claims the attempt, where no secret is available.
             yield from scope.nested_fields(value, place, Purpose.CONTROL)
         else:
             yield from scope.nested_fields(value, place, Purpose.CALL)

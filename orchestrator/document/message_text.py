@@ -38,7 +38,8 @@ def nearest_word(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | 
     similar = (each for each in known if abs(len(each) - len(word)) <= len(word))
     candidates = {each.lower(): each for each in islice(similar, _MAX_COMPARED)}
     matches = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
-    # In a short word, two swapped letters already make the similarity too low.
+    # If difflib finds no similar word, take a known word with the same letters in another order. In
+    # a short word, two swapped letters already make difflib's similarity too low.
     matches = matches or [each for each in candidates if sorted(each) == sorted(word.lower())]
     return candidates[matches[0]] if matches else None
 

@@ -35,8 +35,9 @@ def _in_any_revision(value: Json, tables: Sequence[Table]) -> list[SchemaMessage
     if any(table.validator.is_valid(value) for table in tables):
         return []
     newest, *others = (_messages(value, table) for table in tables)
-    # Errors in all revisions are errors whichever revision the author meant. If there are none, the
-    # document mixes the revisions.
+    # Report the errors that all revisions of the DSL have in common: they are errors whichever
+    # revision the author meant. If there are none, the document mixes the revisions: report the
+    # errors of the newest revision.
     shared = [{(each.pointer, each.subject) for each in other} for other in others]
     common = [
         each for each in newest if all((each.pointer, each.subject) in them for them in shared)

@@ -64,7 +64,7 @@ def _check_set(context: Context, value: Json, pointer: str) -> None:
 def _check_version(context: Context, version: str) -> None:
     core, _, pre = version.partition("+")[0].partition("-")
     numbers = tuple(int(number) for number in core.split("."))
-    # The drafts before the first release are not supported.
+    # Refuse the drafts of the DSL from before its first release: they are not supported.
     early = numbers < (1, 0, 0) or (numbers == (1, 0, 0) and pre and pre < FIRST[6:])
     if early or numbers[0] > 1:
         message = f"the DSL's version {quoted(version)} is not known; from {FIRST} to 1.x are"

@@ -122,7 +122,8 @@ def _check_jitter(context: Context, pointer: str, jitter: Json) -> None:
     low = _check_duration(context, f"{pointer}/from", jitter["from"])
     high = _check_duration(context, f"{pointer}/to", jitter["to"])
     if low is not None and high is not None and low > high:
-        # Not an error: the retry may never be needed. If it is, the step faults.
+        # Only warn about this jitter, because the retry may never be needed. If a retry is needed,
+        # the step faults.
         context.warn(pointer, "the jitter ends before it begins", at_key=True)
 
 

@@ -90,8 +90,8 @@ def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
     """Compile all programs; stop when there are more errors than one report contains."""
     supplied = context.environment.check_expression
     with ExitStack() as stack:
-        # Without the caller's evaluator, create one for this document. Its process starts when it
-        # is needed.
+        # Use the caller's evaluator if there is one. Otherwise create one for this document; its
+        # process starts only when it is needed.
         compile_program = supplied or stack.enter_context(closing(Evaluator())).check
         for job, message in _refusals(jobs, compile_program):
             for field in jobs[job]:
@@ -117,7 +117,8 @@ def _compile_bundle(
 ) -> Iterator[tuple[_Job, str]]:
     """Compile programs together. If that fails, compile each alone to find the invalid ones."""
     try:
-        # Put each program on lines of its own: a comment at its end must not hide the next program.
+        # Put each program on lines of its own: otherwise a comment at the end of one program would
+        # hide the next program.
         compile_program(
             texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names
         )
@@ -178,7 +179,8 @@ def _secret_names(tokens: tuple[Token, ...]) -> Iterator[str]:
 def _becomes_data(context: Context, field: Field) -> bool:
     if field.purpose is not Purpose.CALL or field.site is None:
         return field.purpose is not Purpose.CALL
-    # The arguments of a function become the input of its task.
+    # Of all arguments of calls, only those of a call to a function (`use.functions`) become data:
+    # they are the input of the function's task.
     return field.site.kind == "call" and field.site.body["call"] in context.used("functions")
 
 

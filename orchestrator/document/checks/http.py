@@ -90,7 +90,8 @@ def _check_endpoint(context: Context, pointer: str, endpoint: Json) -> None:
     elif operators := [one for one in _VARIABLE.findall(endpoint) if has_operator(one)]:
         context.error(pointer, f"{quoted(f'{{{operators[0]}}}')}: {ONLY_NAMES}")
     elif _SCHEME.match(endpoint) is None and "{" not in endpoint.partition("/")[0]:
-        # A template may begin with a variable that contains the scheme and the host.
+        # Report a text without a scheme, unless a variable of a URI template stands before its
+        # first slash: that variable may contain the scheme and the host.
         context.error(pointer, f"{quoted(endpoint)} is no absolute URI, like 'https://example.com'")
     elif _NO_HOST.match(endpoint):
         context.warn(pointer, f"{quoted(endpoint)} names no host; this call will fault")

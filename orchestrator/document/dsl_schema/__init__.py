@@ -38,8 +38,8 @@ class Table:
     """A schema, compiled on its first use."""
 
     def __init__(self, schema: Schema) -> None:
-        # `mask`: the errors then contain no values of the document; `schema_messages` writes the
-        # messages.
+        # `mask` keeps the values of the document out of the validator's errors. Authors do not see
+        # these errors: `schema_messages` writes the messages for them.
         self.validator = jsonschema_rs.validator_for(schema, mask="")
         self._schema = schema
 

@@ -139,8 +139,9 @@ def _a2a() -> Schema:
 
 
 def _mcp(revision: Revision) -> Schema:
-    # The January revision of the official schema requires `version` of the client, but defines a
-    # property `description` instead.
+    # The January revision of the official schema requires `version` of an MCP client, but defines a
+    # property `description` instead. So both revisions require `version` here, but January's
+    # describes `description`.
     described_by = "version" if revision is Revision.JULY else "description"
     keys = {
         "protocolVersion": TEMPLATE,

@@ -35,9 +35,9 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _error() -> Schema:
-    # The official schema allows one of a JSON pointer and an expression (`oneOf`). Each expression
-    # also matches the first alternative, so `oneOf` refuses all expressions. This schema has the
-    # same effect.
+    # Refuse expressions here, as the official schema does in effect: it allows exactly one of a
+    # JSON pointer and an expression (`oneOf`). Each expression matches both alternatives, so
+    # `oneOf` refuses all expressions.
     instance = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},
@@ -54,8 +54,9 @@ def _error() -> Schema:
 
 
 def _error_filter(revision: Revision) -> Schema:
-    # The January revision says `details`, against its own specification. Other keys are accepted
-    # too.
+    # Check the property `details` in the January revision, which names it so against its own
+    # specification, and `detail` in the July revision. Properties with other names are accepted
+    # unchecked.
     detail = "detail" if revision is Revision.JULY else "details"
     keys = {
         "type": LITERAL,

@@ -24,8 +24,8 @@ READ = ("data", "envelope", "raw")
 
 def definitions(revision: Revision) -> dict[str, Schema]:
     """Return events as `$defs`."""
-    # The January revision requires the author to name the source. In the July revision the runtime
-    # may set it.
+    # Require `source` of an event only in the January revision. In the July revision the author may
+    # leave it out, and the runtime sets it.
     required = ["type"] if revision is Revision.JULY else ["source", "type"]
     correlation = open_mapping({"from": PROGRAM, "expect": PROGRAM}, ["from"])
     return {
@@ -50,9 +50,9 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _attributes() -> dict[str, Schema]:
-    # The official schema allows one of a time and an expression (`oneOf`). Each expression also
-    # matches the first alternative, so `oneOf` refuses all expressions. This schema has the same
-    # effect.
+    # Refuse expressions here, as the official schema does in effect: it allows exactly one of a
+    # time and an expression (`oneOf`). Each expression matches both alternatives, so `oneOf`
+    # refuses all expressions.
     time = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},

@@ -40,8 +40,8 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
 
 
 def _decoded(source: bytes | str) -> str:
-    # Compare the number of characters first: each has at least one byte, so a text with too many
-    # need not be encoded.
+    # Compare the number of characters with the limit before encoding the text. Each character has
+    # at least one byte, so a text with more characters than `MAX_BYTES` need not be encoded.
     size = len(source)
     try:
         if isinstance(source, str) and size <= MAX_BYTES:

@@ -30,7 +30,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _JUNK = re.compile(r"[\w.+-]+|.|\Z", re.DOTALL)
 _WORDS = {"true": True, "false": False, "null": None}
 
-# The states of the reader: each says which tokens may come next.
+# The states of the JSON reader. Each state says which tokens may come next.
 _VALUE, _FIRST_ITEM, _FIRST_KEY, _KEY, _COLON, _AFTER, _END = range(7)
 _EXPECTED = (
     "a value",

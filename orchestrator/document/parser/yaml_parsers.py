@@ -18,8 +18,9 @@ try:
 except ImportError:
     c_parser = None
 
-# What the two parsers read differently: line ends that only YAML 1.1 knows, byte order marks inside
-# a text, and `?` before a key in a flow collection.
+# Finds what ruamel.yaml's C parser (YAML 1.1) and its Python parser (YAML 1.2) read differently:
+# line ends that only YAML 1.1 knows, byte order marks inside a text, and `?` before a key in a flow
+# collection. A text with any of these is read by the Python parser.
 _YAML_1_1_ONLY = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
 
 

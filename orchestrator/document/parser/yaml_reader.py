@@ -62,8 +62,8 @@ def read(text: str) -> AnchoredValue:
     except YAMLError as error:
         raise MalformedDocument([diagnostic_of(error, text)]) from error
     except (ValueError, IndexError, AttributeError, AssertionError, RecursionError) as error:
-        # ruamel.yaml raises these by mistake, for some texts that occur only in attacks and
-        # fuzzing.
+        # Report this text as not being YAML. ruamel.yaml raises these errors, such as IndexError,
+        # by mistake for some texts that occur only in attacks and fuzzing.
         raise MalformedDocument([Diagnostic("", 1, 1, "the text is not YAML")]) from error
 
 

@@ -89,7 +89,8 @@ def display_tag(tag: str) -> str:
 
 
 def _check_digits(value: int) -> int:
-    # Compare the bit length: conversion to decimal is the work that this bound limits.
+    # Compare the number of bits instead of counting the decimal digits: this check must avoid the
+    # conversion to decimal, which takes long for a large integer.
     if value.bit_length() > MAX_DIGITS * 10 // 3:
         raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")
     return value
