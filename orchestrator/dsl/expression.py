@@ -24,7 +24,8 @@ _NODE = "_orchestrator_node"
 _FEW = 8
 
 
-# mypy accepts an expression as an argument of any type.
+# For mypy the base class of `Expression` is `Any`, so that mypy accepts an expression as an
+# argument of any type.
 _AnyValue: Any = Any if TYPE_CHECKING else object
 
 

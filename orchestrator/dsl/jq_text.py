@@ -96,8 +96,9 @@ class _Writer:
 
     def _of_binary(self, node: nodes.Binary) -> str:
         strength = _OPERATORS[node.operator]
-        # `and`, `or` give the same result in any grouping. jq has no chains of comparisons. `//`
-        # takes every result of its left side, so neither side is one.
+        # On the right, put an operand of equal precedence in parentheses, except with `and` and
+        # `or`, which give the same result in any grouping. On the left, do so for comparisons,
+        # which jq cannot chain, and for `//`, which takes every result of its left side.
         left = strength + (strength in (COMPARE, ALTERNATIVE))
         right = strength + (strength not in (OR, AND))
         return f"{self._at(node.left, left)} {node.operator} {self._at(node.right, right)}"
