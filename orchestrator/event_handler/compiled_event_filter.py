@@ -47,7 +47,8 @@ class EventFilter:
     def __init__(self, definition: Mapping[str, Json]) -> None:
         attributes = definition.get("with") or {}
         read = {name: _read(value) for name, value in attributes.items()}
-        # Compare constant texts first: they are cheap.
+        # Compare those attributes of the event first whose expected value is a constant text: that
+        # is cheaper than evaluating an expression.
         self._with = dict(sorted(read.items(), key=lambda item: not isinstance(item[1], str)))
         type = read.get("type")
         constant = type if isinstance(type, str) else ""

@@ -41,7 +41,9 @@ class LifecyclePublisher:
 
     def publish(self) -> float:
         """Publish the events since the last pass. Return the seconds until the next one."""
-        # Without subscribers one statement is enough while the feed's position is recent.
+        # Without subscribers the feed's position need move only every `IDLE_LAG` seconds. Between
+        # two moves, ask only whether there are subscribers now: one statement instead of a
+        # transaction.
         if (
             self.monotonic() < self._last_skip + transition_feed.IDLE_LAG
             and not transition_feed.lifecycle_subscribers(self.database)

@@ -41,8 +41,8 @@ class ListenerMatcher:
             if probes
             else []
         )
-        # If the limit has cut the list, its last event may have more listeners than the list
-        # contains.
+        # If the limit has cut the list of listeners, leave its last event for the next round too:
+        # this event may have more listeners than the list contains.
         is_cut = len(candidates) > CANDIDATES
         done = candidates.pop().event_index if is_cut else evaluated
         for candidate in candidates:

@@ -44,9 +44,9 @@ class EventHandler:
         Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: the caller calls again.
         """
         for _ in range(ROUNDS):
-            # Return without the lock if all events are matched already, as for most hints. A
-            # process that finds the lock taken leaves at once, after its events were committed. So
-            # check again after each round: this process must match them too.
+            # Return without taking the lock if all events are matched already, as for most hints.
+            # Check again after each round: a process that finds the lock taken leaves its events to
+            # the process with the lock.
             if not self._has_unmatched(namespace):
                 return
             try:

@@ -136,7 +136,8 @@ class WebhookSender:
         if claimed:
             return 0.0
         due = delivery_claims.next_due(self._database)
-        # A due delivery that was not claimed waits for a thread, or another beat has it.
+        # If a delivery is due although none was claimed, check again after half a second. That
+        # delivery waits for a free thread, or another beat has it.
         return POLL_INTERVAL if due is None else min(POLL_INTERVAL, due if due > 0 else 0.5)
 
     def _send_one(self, claimed: ClaimedDelivery) -> None:
