@@ -19,7 +19,8 @@ def encode(value: object) -> Json:
     NaN and infinite numbers, which are not JSON."""
     if _is_plain(value):
         return value
-    # Imported here: a process without canvases must not load kombu for them.
+    # Import kombu only where a value needs type tags: a process without canvases must not load
+    # kombu.
     from kombu.utils import json as kombu_json
 
     try:

@@ -79,7 +79,7 @@ def loads_strict(body: bytes, *, payload: bool = False) -> Json:
         raise NotJson(f"{error.msg} at {place}") from None
     except RecursionError:
         raise NotJson(f"nested more than {MAX_REQUEST_DEPTH} deep") from None
-    # Each check visits every value, so run it only if the text may fail it.
+    # Run each check only if the JSON text may fail it, because a check visits every value.
     if body.count(b"[") + body.count(b"{") > MAX_REQUEST_DEPTH:
         _check_request_depth(value)
     if _SUSPECT.search(body):
