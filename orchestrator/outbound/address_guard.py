@@ -34,7 +34,8 @@ Lookup = Callable[[str, int], Iterable[str]]
 NOT_PUBLIC = tuple(
     ip_network(text)
     for text in (
-        # IANA's special-purpose registries (RFC 6890), and addresses that are translated to them
+        # These networks are not public: those of IANA's special-purpose registries (RFC 6890), and
+        # those whose addresses are translated to addresses in them.
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
         *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
         *("192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15"),
@@ -92,8 +93,9 @@ class Guard:
         addresses = [_address(text) for text in self._resolved(host, port, timeout)]
         for address in addresses:
             if not self.is_open(address):
-                # The address goes to the log only: who writes documents must not learn how the
-                # names of the private network resolve.
+                # Write the address only to the log, not into the error. Authors of documents see
+                # the error, and must not learn to which addresses the names of the private network
+                # resolve.
                 log.warning(
                     "A call to an address that is not open was refused",
                     action="address_refused",

@@ -79,8 +79,8 @@ class OutboundClient:
 
     @cached_property
     def _sender(self) -> RequestSender:
-        # Import the sender on first use: many processes never send a request, and httpx2 takes 4 MB
-        # of memory.
+        # Import the sender on first use: many processes never send a request, and the import of
+        # httpx2 takes 4 MB of memory.
         from orchestrator.outbound.request_sender import RequestSender
 
         return RequestSender(self._guard, self._ca, self._max_bytes, self._max_redirects)
