@@ -123,7 +123,8 @@ class CeleryBeatEntries:
             seconds=UNSENT_INTERVAL
         ):
             return
-        # Read the database's clock again: the monotonic clock stops while the machine sleeps.
+        # Read the database's time again before each query for unsent entries. In between, the time
+        # is estimated by the monotonic clock, which stops while the machine sleeps.
         self._time.observe(schedule_queries.now(self._database))
         self._queried_at = self._time.now()
         names = sorted(self._entries)

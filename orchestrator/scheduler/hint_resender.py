@@ -32,8 +32,8 @@ class HintResender:
         """Send hints for a batch of overdue stimuli. Call it about every `OVERDUE` / 4 seconds."""
         self._batch_size = self._next_batch_size()
         overdue = self._store.overdue_stimuli(OVERDUE, self._batch_size)
-        # Sample the newer half: its hints are the last in their queue, so only they show whether
-        # the workers are behind.
+        # Remember the newer half for the next run. Workers take hints in the order of sending: if
+        # the newer half is applied by then, the workers are not behind, and hints had been lost.
         self._sampled = [stimulus.id for stimulus in overdue[: (len(overdue) + 1) // 2]]
         self._hint(*dict.fromkeys(stimulus.instance for stimulus in overdue))
 

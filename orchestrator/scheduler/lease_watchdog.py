@@ -126,7 +126,8 @@ class LeaseWatchdog:
                 instance=claimed.instance,
                 step=claimed.step,
                 worker=claimed.worker,
-                # Large if the attempt was declared lost late because this beat checked late.
+                # The seconds between the end of the lease and this check. A large number means that
+                # this beat checked late.
                 delay_seconds=round(now - self._due(sign), 3),
                 unwatched=round(self._unwatched - sign.unwatched, 3),
             )

@@ -134,7 +134,8 @@ class MaintenanceLoop:
             return due
         if not was_idle:
             return [job for job in self._jobs if job in due or not job.runs_when_idle]
-        # The skipped jobs share one wake-up, at the interval of the most frequent one.
+        # Give all jobs that an idle beat skips the same next due time. So the beat wakes only once
+        # for all of them, to check whether it is still idle.
         next_check = self._monotonic() + self._idle_check_interval
         for job in self._jobs:
             if not job.runs_when_idle:
@@ -154,8 +155,8 @@ class MaintenanceLoop:
         seconds, now = self._store.next_due(), self._monotonic()
         self._query_at = now + NEXT_DUE_INTERVAL
         due = LONGEST_SLEEP if seconds is None else seconds
-        # A row that is still due although this beat has just fired all others is locked by another
-        # beat: try again soon.
+        # If a timer or schedule is due although this beat has just fired all that it could lock,
+        # another beat has locked that row: try again after `LOCKED_RETRY`.
         self._due = now + (due if due > 0 else LOCKED_RETRY)
 
     def _run_guarded(self, name: str, run: Callable[[], object]) -> object:
@@ -212,7 +213,8 @@ class MaintenanceLoop:
         fired = self._store.continue_schedules()
         self._query_at = 0.0  # a continued schedule has a new due time
         self._dispatcher.hint(*fired.instances_to_hint)
-        # Check as often as the shortest `after`, so that its next start is not late.
+        # Check again after the shortest `after` of the waiting schedules: with a longer pause that
+        # schedule's next start would be late.
         return min(max(shortest, BUSY_INTERVAL), WAITING_INTERVAL)
 
     def _republish_lost(self) -> None:

@@ -127,8 +127,10 @@ def _last_passed(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
     first, second = _offsets(wall, zone)
     if first <= second or fold == local.fold:
         return wall
-    # `time` is in an hour that the clock shows twice. While it shows the hour first, none of its
-    # second showing has passed; while it shows it again, all of its first showing has.
+    # `time` is in an hour that the clock shows twice, and `fold` asks for the showing in which
+    # `time` is not. Return the last second before the clock is set back, in the offset of `fold`.
+    # Before that change no time of the second showing has passed; after it every time of the first
+    # has.
     change = _offset_change(zone, _utc(wall, first), _utc(wall, second))
     return (change + (second if fold else first)).replace(tzinfo=None) - _SECOND
 

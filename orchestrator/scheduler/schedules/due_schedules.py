@@ -170,8 +170,8 @@ def _with_next(row: ScheduleRow, decision: FiringDecision, made: Sequence[Firing
 
 
 def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
-    # Read the clock after taking the locks: a process that waited for a lock would otherwise decide
-    # with an old time.
+    # Read the clock only now, after this transaction has locked the schedules. If it was read
+    # before, a transaction that waits for a lock would decide by an old time.
     now = schedules.now(transaction)
     exclusive = [row for row in rows if plan_of(row).policy.overlap is not Overlap.ALLOW]
     last = {row.last_instance_id for row in exclusive if row.last_instance_id}
