@@ -48,7 +48,7 @@ class SecretCipher:
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        # Keys may be separated by commas, or by line ends as in a file.
+        # Split the keys at white space: a file may separate them by line ends instead of commas.
         self._keys = [key for part in keys for key in part.split()]
         if self._keys:
             _ = self._fernet  # an invalid key fails at the start, not at the first use
