@@ -94,7 +94,9 @@ def process_inbox(
         try:
             applied = _apply_next(parts, instance_id, open_offer, token, lease)
         except (Superseded, StimulusFailed) as reason:
-            # Superseded under the lock: rows that the decision read have changed. Read again.
+            # `Superseded` means that rows have changed since the decision read them: read and
+            # decide again. `_defer` moves a stimulus that has failed for the first time behind the
+            # others: continue with the next one.
             if isinstance(reason, Superseded) or _defer(parts, instance_id, reason):
                 continue
             return claimed
@@ -106,7 +108,8 @@ def process_inbox(
             return claimed
         if applied is not None:
             claimed = _after_stimulus(parts, applied, open_offer, started_at) or claimed
-            # Other processes saw the lease and left their stimuli to this one, so look again.
+            # Read the inbox again if this process had the decision lease: other processes that saw
+            # the lease have left their stimuli to this process.
             if not (applied.more or applied.had_lease or had_lease):
                 return claimed
         if monotonic() >= until:
@@ -218,7 +221,8 @@ class _NextStimulus:
             raise
         except Exception as error:
             raise StimulusFailed(self._id, deferred=row.get("deferred", False)) from error
-        # A stimulus that arrives after the snapshot has a hint of its own.
+        # Tell the caller whether to read the inbox again. A stimulus that arrives after this
+        # snapshot is not counted: it has a hint of its own.
         more = snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
         return Applied(saved, workflow, more, saved is not None and self._lease.forget_after_save())
 

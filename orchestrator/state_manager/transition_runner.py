@@ -153,8 +153,8 @@ class TransitionRunner:
         attempt = _continuation(transition, offer)
         if attempt is None or offer is None:
             return None, None
-        # Set the fields as the saved row has them, so that the next decision is the same in any
-        # process.
+        # Give the claimed attempt the same queue and state that its saved row has. So the next
+        # decision is the same in this process as in a process that reads the row.
         claimed = replace(
             attempt,
             queue=attempt.queue or self.queue_of(attempt),
