@@ -5,8 +5,8 @@
 Importing this is cheap, since it imports nothing: a name's module is loaded at its first use.
 """
 
-# Type checkers treat this name like `typing.TYPE_CHECKING`. An import of `typing` would take most
-# of the import time of this module.
+# Type checkers treat this constant like `typing.TYPE_CHECKING`. It is defined here because an
+# import of `typing` would take most of the import time of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

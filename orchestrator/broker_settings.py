@@ -73,7 +73,8 @@ def broker_settings(url: str) -> dict[str, Any]:
     return {
         "broker_url": url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
         "broker_connection_timeout": CONNECT_TIMEOUT,
-        # A worker keeps running through any outage of its broker.
+        # Workers try without a limit to connect again, so that a worker survives any outage of its
+        # broker.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "worker_prefetch_multiplier": 1,
@@ -89,9 +90,9 @@ def _of_kind(url: str) -> dict[str, Any]:
 
 def _redis() -> dict[str, Any]:
     return {
-        # priority_steps keeps its default: it names the lists in Redis, so publishers and workers
-        # must agree on it. retry_on_timeout stays off, so that kombu sends a batch of messages in
-        # one round trip.
+        # Do not set `priority_steps`: it names the lists in Redis, so publishers and workers must
+        # agree on it. Do not set `retry_on_timeout` either, so that kombu sends a batch of messages
+        # in one round trip.
         "broker_transport_options": {
             **PUBLISH_RETRIES,
             "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -282,7 +283,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return Celery's settings for our own processes: APIs, our workers and beats."""
     return {
         **broker_settings(settings.broker_url),
-        # Only JSON: a pickled message could run code.
+        # Accept and send only JSON: a message with pickled Python objects could run code in its
+        # reader.
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "task_serializer": "json",
@@ -290,14 +292,16 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # Celery stores no results: a step's result is committed to Postgres before Celery receives
         # it.
         "task_ignore_result": True,
-        # Acknowledge a message before its step runs: the claim in Postgres decides which worker
-        # runs the attempt, and the beats publish a lost message again.
+        # Acknowledge a message before its step runs, since Postgres keeps the attempt: the claim
+        # there decides which worker runs the attempt, and the beats publish an attempt again whose
+        # message was lost.
         "task_acks_late": False,
         # Celery does not retry a failed publish: the beats publish the attempt again.
         "task_publish_retry": False,
         "task_default_queue": settings.default_queue,
         "task_queues": [default_queue(settings.default_queue, settings.broker_url)],
-        # Events cost about half of the throughput of small steps; -E turns them on for Flower.
+        # By default workers send no Celery events, which cost about half of the throughput of small
+        # steps. The worker's option `-E` turns these events on, for Flower.
         "worker_send_task_events": False,
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,

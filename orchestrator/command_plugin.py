@@ -43,7 +43,8 @@ class Plugin(click.Command):
 
 def _command_line() -> click.Command:
     """Import the command line. Raise `NotLoaded` for whatever goes wrong."""
-    # Check for rich now: the commands import it only when they run.
+    # Check now whether rich is installed. The commands import rich only when they run, so an import
+    # of the command line would not show that rich is missing.
     if find_spec("rich") is None:
         raise NotLoaded(_NOT_LOADED.format("rich is not installed"))
     try:

@@ -140,7 +140,8 @@ def formatter(as_json: bool, colors: bool = False) -> logging.Formatter:
         ),
         processors=(
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            # Tracebacks without local variables, which may be secrets.
+            # Both log formats, JSON and console, write tracebacks without local variables, because
+            # these may contain secrets.
             *(_JSON if as_json else (_one_line, _console(colors))),
         ),
     )

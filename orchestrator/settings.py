@@ -205,8 +205,8 @@ class _Environment(FileAwareEnv):
         path = self._variables.get(env_key + self.file_suffix)
         if path:
             return _contents(env_key + self.file_suffix, path)
-        # Treat an empty variable like an absent one: compose files and CI systems cannot remove a
-        # variable.
+        # Treat an empty variable as if it were not set: compose files and CI systems cannot remove
+        # a variable.
         return self._variables.get(env_key) or default
 
 
@@ -259,7 +259,7 @@ def misspelt(env: Mapping[str, str] | None = None) -> dict[str, str]:
     strange = [name for name in variables if name.startswith(PREFIX) and name not in known]
     if not strange:
         return {}
-    # Imported here: every process loads this module, and few have a misspelt variable.
+    # Import difflib only here: every process loads this module, but few have a misspelt variable.
     from difflib import get_close_matches
 
     similar = {

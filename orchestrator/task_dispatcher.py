@@ -168,7 +168,8 @@ class TaskDispatcher:
         count, started_at = len(waiting), monotonic()
         error = self._send_waiting(waiting)
         if waiting and monotonic() - started_at < self._timeout / 2:
-            # Try a second time: the broker may have closed the connection while it was idle.
+            # Sending has failed within half of the timeout. Try once more to send the remaining
+            # messages: the broker may have closed the connection while the connection was idle.
             error = self._send_waiting(waiting)
         if error is not None and not self._is_brokers(error):
             error = self._send_one_by_one(waiting)
@@ -214,7 +215,8 @@ class TaskDispatcher:
                     while waiting:
                         self._deliver_some(producer, waiting)
                 except BaseException:
-                    # Close the connection: replies to the failed command may still arrive on it.
+                    # Close the connection instead of using it again: replies to the failed command
+                    # may still arrive on it and would be taken for replies to the next command.
                     self._drop_connection(producer)
                     raise
         except Exception as error:  # noqa: BLE001  each broker has its own errors; the beats send again
