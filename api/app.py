@@ -193,7 +193,8 @@ def _flask(hosts: list[str] | None) -> Flask:
     """Return an application without routes that answers to these host names, or to all."""
     app = _Application("api", static_folder=None)
     app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
-    # An unknown resource is a 404 also without a key.
+    # Turn off werkzeug's redirects to another spelling of a path, with a final slash or without
+    # default values. An unknown path is answered with 404, also without a key.
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.converters["id"] = IdConverter
@@ -226,7 +227,8 @@ def _check_request() -> None:
     if "\0" in request.path:
         raise Problem(problem_types.MALFORMED, "the path has the character NUL")
     if "%2f" in request.environ.get("RAW_URI", "").partition("?")[0].lower():
-        # Flask routes the decoded path, so an id with a slash would name another resource.
+        # Refuse an encoded slash. Flask decodes the path before it looks for the route, so an id
+        # that contains a slash would name another resource.
         raise Problem(problem_types.NOT_FOUND, "no part of a path may contain a slash")
     endpoint = request.endpoint
     request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""

@@ -44,7 +44,8 @@ def begin() -> Response:
     except ProviderUnavailable as error:
         return _unavailable(error)
     answer: Response = redirect(address, 303)  # type: ignore[assignment]  # werkzeug's
-    # Lax: the provider, another site, sends the browser back.
+    # Set SameSite=Lax: the provider, which is another site, sends the browser back here. With
+    # Strict the browser would not send the cookie then.
     sessions.set_cookie(request, answer, LOGIN_COOKIE, login.written(), _LOGIN_TIME, "Lax")
     return answer
 

@@ -117,7 +117,8 @@ class Authenticator:
 
     def _valid(self, prefix: str, secret: str) -> _CachedKey:
         cached = self._find(prefix)
-        # Same message and same work for each defect of a key, so that neither reveals it.
+        # Compare the secret's hash with zeros if no key has this prefix, and raise the same error
+        # for each defect. So neither the time nor the message tells what is wrong with a key.
         if not hmac.compare_digest(cached.hash if cached else bytes(32), digest(secret)):
             raise Problem(problem_types.UNAUTHENTICATED)
         assert cached is not None  # noqa: S101  nothing has a hash of zeros

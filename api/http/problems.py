@@ -105,7 +105,8 @@ def _of_http(error: HTTPException) -> Problem:
 
 
 def _detail(error: Exception, kind: ProblemType) -> str | None:
-    # The driver's message about a lost database may name hosts and users: only the log gets it.
+    # Give no detail with status 503: the driver's message about a lost database may name hosts and
+    # users. Only the log gets that message.
     return None if kind.status == 503 else str(error)
 
 

@@ -155,7 +155,8 @@ def _put(
         address=request.remote_addr,
         matches=preview(cursor, allowed, action, selection, 0).count,
     )
-    # The details are nested: `action` is already the name of the audit log's own field.
+    # Nest the details in the member `operation` of the audit log's entry: the name `action` is
+    # already taken by a field of the entry itself.
     details = {"action": action, "filter": body["filter"]}
     entry = audit_entry("operation.make", target=id, reason=body.get("reason"), operation=details)
     audit_queries.write(cursor, entry)

@@ -156,7 +156,8 @@ def _act_on(id: str, action: str, reason: str | None) -> Response:
         return dead_letter_queries.command_of(current, action, caller().name, reason)
 
     def record(cursor: Transaction, _: Target, __: bool) -> RecordedAnswer:
-        # A retry that has started the step again has resolved it already.
+        # Close the dead letter if it is still open, and write the audit log in any case. A retry
+        # that has started the step again has closed the dead letter already.
         by, address = caller().name, request.remote_addr
         dead_letter_queries.resolve(cursor, dead_letter, action, by, reason, address)
         return idempotency.recordable(202, dead_letter_json(_find(cursor, id)))

@@ -82,7 +82,8 @@ def _try(cursor: Transaction, instance: str, prepare: Prepare) -> _Tried:
     workflow = services.workflows.get(workflow_id, services.store.deciding(cursor))
     undoes = compensation_plan(workflow, compensation_queries.undoable(cursor, instance))
     in_flight = compensation_queries.undoable_in_flight(cursor, instance)
-    # Its transitions are no transitions: they are not counted.
+    # Count into a meter that nobody reads. The transitions of a dry run are rolled back, so the
+    # metrics must not contain them.
     commander = replace(services.commander, meter=Meter())
     outcome = commander.decide(services.store.deciding(cursor), instance, data or {})
     if outcome.refused is not None:

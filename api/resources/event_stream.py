@@ -103,7 +103,8 @@ def _events(
     yield b": here\n\n"
     if last is not None:
         for items in app.feed.replay(last, subscriber.since):
-            # Also without an item: a client that has gone is noticed only by sending.
+            # Send an empty comment with each batch of items, even if no item is for this
+            # subscriber. Only sending shows that a client has gone.
             yield b":\n\n"
             yield from (_server_sent(item) for item in items if subscriber.predicate(item))
             if app.waiters.closed or not is_valid():

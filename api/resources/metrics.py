@@ -35,7 +35,8 @@ def show() -> Response:
         caller = app.authenticator.caller(request.headers.get("Authorization"), request.remote_addr)
         if caller.role < Role.VIEWER or caller.scope.namespaces is not None:
             raise Problem(problem_types.FORBIDDEN, "metrics require a key for all namespaces")
-    # Imported at the first request: the library loads slowly.
+    # Import the module of the metrics' text format at the first request and not at the API's start:
+    # its library loads slowly.
     try:
         from orchestrator.metrics.exposition import exposition_text, families
     except PartMissing as error:

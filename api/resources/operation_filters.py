@@ -39,7 +39,8 @@ def stored_filter(action: str, filter: dict[str, str]) -> tuple[Scope, Any]:
     )
     allowed = scope(selection.namespace)
     reached = namespaces_of(allowed, selection)
-    # A contradictory filter reaches no namespace; its operation still belongs to the caller's.
+    # A filter whose conditions contradict each other reaches no namespace. Then store the caller's
+    # namespaces, so that the operation still belongs to these.
     return Scope(tuple(reached) if reached else allowed.namespaces), filter_to_json(selection)
 
 

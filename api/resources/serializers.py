@@ -187,7 +187,7 @@ def _attempt(row: AttemptRow, flower: str | None, *, payloads: bool) -> dict[str
         "error": raw(row.error) if payloads else short_error(row.error),
         "because": loss_reason(row.state, error if isinstance(error, dict) else None),
         "late": row.late_at and {"at": row.late_at, "state": row.late_state},
-        # The attempt's id is the Celery task id.
+        # Build the link to Flower from the attempt's id, which is the Celery task id.
         "flower_url": f"{flower.rstrip('/')}/task/{row.id}" if flower else None,
         **(payload if payloads else {}),
     }

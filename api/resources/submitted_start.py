@@ -23,7 +23,8 @@ def find(id: str) -> InstanceWithPayloads:
     found = instance_queries.get(database, id, scope())
     if found is None:
         start(id)
-        # Read again in any case: a beat may have moved the row between the two statements.
+        # Read the instance again even if `start` found no row in the outbox. A beat may have taken
+        # the row after the first read and started the instance.
         found = instance_queries.get(database, id, scope())
     if found is None:
         raise Problem(problem_types.NOT_FOUND, _missing(id))

@@ -62,7 +62,8 @@ def _causes(found: InstanceWithPayloads) -> Iterator[Cause]:
     database = state().services.database
     if not found.is_final:
         yield from _of_instance(found)
-    # A withdrawn attempt may outlive its instance's end.
+    # Look for open calls also if the instance has ended: a withdrawn attempt that already runs may
+    # go on after the end.
     lease = state().services.settings.lease
     for call in call_wait_queries.calls(database, found.id, lease):
         if call.state == "claimed" or call.free:

@@ -100,7 +100,8 @@ class ArrivingRequests:
         self._poller.register(connection.sock, selectors.EVENT_READ, lambda _: callback(connection))
 
     def _on_readable(self, connection: Any) -> None:
-        # An earlier event of the same round may have ended it.
+        # Ignore a connection that no longer waits: an earlier event of the same poll may have ended
+        # it.
         is_waiting = connection in self._silent or connection in self._begun
         if is_waiting and self._read(connection):
             self._pass_on_or_refuse(connection)

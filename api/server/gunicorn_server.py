@@ -164,7 +164,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
         self._settings = settings
         self._checked = checked
         self._authenticate = authenticate
-        # The counters of all serving processes: each process shows the sums.
+        # Keep the counters in memory that all serving processes share, so that each process can
+        # show the sums.
         self._meters = Meters(PROCESSES)
         self._slot = 0
         super().__init__()
@@ -181,14 +182,18 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "threads": settings.api_threads,
             "keepalive": KEEPALIVE,
             "worker_connections": _connections(),
-            # Files go through the sockets too, which bound the time that they wait for a reader.
+            # Turn off gunicorn's use of the system call `sendfile`. Files then go through
+            # `ClientSocket.sendall`, which limits how long an answer waits for its reader.
             "sendfile": False,
             "graceful_timeout": int(settings.shutdown_grace),
-            # Trust no proxy's headers about the client.
+            # Accept forwarding headers, such as X-Forwarded-Proto, from no address: any client can
+            # send them.
             "forwarded_allow_ips": "",
             "control_socket_disable": True,
             "post_fork": self._forked,
-            # A heartbeat's file, unlinked at once; macOS has no such folder.
+            # gunicorn keeps each process's sign of life in a temporary file, which it unlinks at
+            # once. Put the file into memory, where touching it never waits for a disk. macOS has no
+            # such folder.
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
         }
         for name, value in options.items():

@@ -121,7 +121,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         """Await the next request, or close the connection, without waiting for the client."""
         keeps = not fs.cancelled() and fs.exception() is None and fs.result()
         if keeps and conn.parser.unreader.buf.getvalue():
-            # A client that does not wait for its answers waits for all others.
+            # The client has sent its next request before it received the answer to its last one.
+            # Queue that request behind those of all other clients, so that such a client does not
+            # delay them.
             conn.sock.begin_request(clock.monotonic() + REQUEST_TIMEOUT)
             later = self.tpool.submit_later(self.handle, conn)
             later.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
@@ -221,7 +223,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
 
 def _answer(kind: ProblemType, detail: str | None = None) -> bytes:
     """Return the last answer on a connection."""
-    # Imported late: gunicorn's main process loads this module and needs no Flask.
+    # Import Flask's part in the serving process, at the first use. gunicorn's main process loads
+    # this module too, but needs no Flask.
     from api.http import problems
 
     body = problems.body_before_request(problems.Problem(kind, detail))

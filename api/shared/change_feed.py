@@ -220,7 +220,9 @@ class ChangeFeed:
                     stream.lost = False
                     self._write(stream, LOST)
                 elif now - stream.written_at >= HEARTBEAT:
-                    # The cursor moves on, also where nothing of these namespaces changed.
+                    # Send the newest position even if nothing of the stream's namespaces has
+                    # changed. The client can then resume at it, and proxies see that the stream is
+                    # alive.
                     self._write(stream, b"id: %d\n\n" % self._position)
 
     def _write(self, stream: _Stream, message: bytes) -> None:

@@ -59,7 +59,8 @@ class DoctorReports:
             self._lock.release()
 
     def _examine(self) -> Report:
-        # Imported late: the checks of all tables need SQLAlchemy, and serving does not.
+        # Import the checks at the first report: they need SQLAlchemy, which serving requests does
+        # not.
         from orchestrator.doctor.inconsistencies import KINDS
         from orchestrator.doctor.report import report
 

@@ -72,7 +72,8 @@ class Waiters:
         self, instance: str, seconds: float, owner: str, may_wait: Callable[[], bool]
     ) -> None:
         """Wait until an instance is final, `seconds` have passed, or `may_wait` is False."""
-        # Without a free place the answer is the current state: the client may request again.
+        # If too many requests wait already, return at once. The answer is then the instance's
+        # current state, and the client may request it again.
         if self._slots.take(owner):
             try:
                 with self.lend():
@@ -154,7 +155,8 @@ class Waiters:
         while True:
             with self._changed:
                 if self._waits:
-                    # A new request ends the pause early, but polls stay at least SHORTEST apart.
+                    # A new waiting request ends the pause early, so that its instance is read soon.
+                    # The inner loop keeps two polls at least `SHORTEST` seconds apart.
                     self._changed.wait(pause)
                     while (early := polled_at + SHORTEST - clock.monotonic()) > 0:
                         self._changed.wait(early)

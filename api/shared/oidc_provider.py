@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import httpx2
     from joserfc.jwk import KeySet
 
-# authlib, joserfc and httpx2 are imported at the first login: most installations have no provider.
+# Import authlib, joserfc and httpx2 in functions, at the first login: most installations have no
+# OpenID Connect provider.
 
 #: Signatures of ID tokens that are accepted: never `none`, and none with the client's secret.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
@@ -194,7 +195,8 @@ class OidcProvider:
         from joserfc import jws, jwt
         from joserfc.errors import InvalidKeyIdError
 
-        # The registry knows the signatures that joserfc does not take by default.
+        # Name the accepted signature algorithms for joserfc, which does not accept all of them by
+        # default.
         registry = jws.JWSRegistry(algorithms=list(ALGORITHMS))
         try:
             return jwt.decode(token, self._read_keys(), list(ALGORITHMS), registry)
@@ -271,7 +273,8 @@ class OidcProvider:
             if self._keys is None or clock.monotonic() > self._keys[0] + most_age:
                 found = self._fetch("GET", url)
                 try:
-                    # A key of a kind that is unknown here must not hide the others.
+                    # Leave out symmetric keys (`oct`): no signature of `ALGORITHMS` uses one, and
+                    # one that cannot be read must not make reading the other keys fail.
                     known = [each for each in found["keys"] if each.get("kty") != "oct"]
                     self._keys = (clock.monotonic(), KeySet.import_key_set({"keys": known}))
                 except (JoseError, KeyError, TypeError, ValueError, AttributeError) as error:
