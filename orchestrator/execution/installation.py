@@ -41,7 +41,7 @@ def install(app: Celery, settings: Settings | None = None) -> None:
         raise ConfigurationError(_TOO_LATE)
 
     def on_step_message(task: Any, uuid: str, request: dict[str, Any]) -> Any:
-        # Imported at the first message: an app without a worker must not load these modules.
+        # Import the handler at a step's first message: an app without a worker must not load it.
         from orchestrator.execution.step.message_handler import on_message
 
         return on_message(runtime, task, uuid, request)

@@ -73,7 +73,8 @@ def _with_runner(runtime: WorkerRuntime, tracer: Any) -> Any:
 
         limit = runtime.app.tasks[ADVANCE].time_limit or None
         runner = StepRunner(runtime, limit, SoftLimit(exists=False))
-        # An app's default soft limit must not interrupt a transition.
+        # Block the signal of Celery's soft time limit while the hint's task runs. A soft limit that
+        # an app sets for all its tasks must not interrupt a transition.
         with SoftLimit(exists=runtime.is_prefork).block_signal():
             reset_token = current_runner.set(runner)
             try:
@@ -158,6 +159,6 @@ def _perform_call(runtime: WorkerRuntime, call: dict[str, Any]) -> Any:
     if running is None:
         raise RuntimeError("this task runs only as a step")
     context = call_context(runtime, running.claimed)
-    # Tracebacks and log lines must not show the secrets that the call uses.
+    # From here on, mask the secrets that the call uses in tracebacks and log lines.
     running.mask_secrets(context.secrets)
     return retry_through_outage(lambda: perform(call, context), "a call's expressions")

@@ -76,7 +76,8 @@ class InstalledApp:
         """Return the function for messages that are not a step's."""
         if name in self._internal_tasks:
             return self._internal_tasks[name](tracer)
-        # Outside a worker the settings are not read: they may be absent there.
+        # Test `runs_steps` first. It is False outside a worker, where the settings may be absent
+        # and must not be read.
         return _refuse_foreign if self.runs_steps and self.settings.steps_only else tracer
 
     def tracer_of(self, task: Any) -> Tracer:

@@ -129,7 +129,8 @@ class Scheduler(celery.beat.Scheduler):
             pause = 0.0  # another beat has the lock
         except DatabaseUnavailable as error:
             POSTGRES.failed(error)
-            # Growing delays: a fleet of beats must not overload a database that restarts.
+            # Wait longer after each failed round of this beat: many beats must not overload a
+            # Postgres that restarts.
             self._delays = self._delays or backoff_delays()
             pause = next(self._delays)
         except ConfigurationError as error:  # Postgres is back, with an unsupported schema

@@ -30,5 +30,6 @@ def configuration_exit() -> Iterator[None]:
 
 def print_error(error: ConfigurationError) -> None:
     """Print the error on standard error."""
-    # Celery may have replaced `sys.stderr` by a logger.
+    # Print to the process's original standard error: Celery may have replaced `sys.stderr` by a
+    # logger.
     print(f"error {error}", file=sys.__stderr__, flush=True)

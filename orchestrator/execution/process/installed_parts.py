@@ -19,7 +19,8 @@ def require_parts(settings: Settings) -> None:
         ConfigurationError: one is not installed; the text says how to install it.
     """
     require_installed("psycopg2")
-    # Only the child process of the sandbox imports it.
+    # Look for the library jq at the start. Only the child process of the sandbox imports it, so
+    # this process would not notice its absence.
     if not is_installed("jq"):
         raise ConfigurationError(_NO_JQ)
     if settings.secrets_key:

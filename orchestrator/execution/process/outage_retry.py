@@ -61,5 +61,6 @@ def retry_through_outage(
         if should_stop():
             raise RetryAbandoned(subject)
         delays = delays or backoff_delays()
-        # Postgres sends no signal when it is back: only another call shows it.
+        # Sleep, then call again. Postgres sends no signal when it is available again, so only
+        # another call shows it.
         time.sleep(next(delays))

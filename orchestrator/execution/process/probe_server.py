@@ -73,7 +73,8 @@ def _checked(check: Check) -> tuple[int, bytes, str]:
 
 
 def _metrics(series: Callable[[], Iterable[Series]], accept: str | None) -> tuple[int, bytes, str]:
-    # Imported at the first scrape: the library is slow to load.
+    # Import the module of the metrics' text format at the first request for them: its library loads
+    # slowly.
     try:
         from orchestrator.metrics.exposition import exposition_text, families
     except PartMissing as error:

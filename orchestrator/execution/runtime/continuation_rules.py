@@ -71,7 +71,8 @@ class ContinuationRules:
         limit = self.limit_of(attempt)
         if remaining is None or limit is None:
             return remaining is limit
-        # The process must not be killed before the step's own limit, nor much later.
+        # This process is killed after `remaining` seconds. Accept the attempt only if that is no
+        # earlier than the attempt's own limit, and at most `LIMIT_TOLERANCE` seconds later.
         return limit <= remaining <= limit + LIMIT_TOLERANCE
 
     def limit_of(self, attempt: Attempt) -> float | None:

@@ -94,13 +94,16 @@ class WorkerRuntime:
 
     def become_worker(self, hostname: str, concurrency: int, pool: str) -> None:
         """Prepare this process as the main process of a worker, before its pool starts."""
-        # Import now what the children need, so that they share the memory of these modules.
+        # Import what the pool's child processes need before they are forked, so that they share the
+        # memory of these modules.
         import jsonschema_rs  # noqa: F401
 
         from orchestrator import bootstrap, calls  # noqa: F401
         from orchestrator.outbound import request_sender as request  # noqa: F401
 
-        # Twice: a slot of a greenlet that has ended is free a moment later.
+        # Make two slots of attempts in flight for each task that can run at a time. A greenlet's
+        # slot becomes free only a moment after the greenlet has ended, and the next greenlet needs
+        # another slot.
         self.in_flight = InFlightTable(max(SLOTS, 2 * concurrency))
         self.meters = Meters(self.in_flight.slots + 1)
         self.worker_id = new_id()
@@ -161,8 +164,8 @@ class WorkerRuntime:
 
     def become_child(self) -> None:
         """Prepare this process as a child of the pool, with connections of its own."""
-        # Keep a reference to the inherited services: their garbage collection would close
-        # connections of the parent.
+        # Keep a reference to the services that the fork has copied from the parent, but do not use
+        # them. Their garbage collection would close the parent's connections.
         self._inherited = self._services
         process: Any = current_process()
         self._reset_process(process.index)
@@ -236,7 +239,8 @@ class WorkerRuntime:
         if slot is None:
             index = self._free_slot()
             slot = self._local.slot = self.in_flight.slot(index, os.getpid())
-            # A thread or a greenlet may end before the process does.
+            # Store the slot's lease with the thread or the greenlet, which may end before the
+            # process does. At that end the lease frees the slot for another one.
             self._local.slot_lease = SlotLease(slot, index, self._free_slots)
         return slot
 

@@ -47,7 +47,7 @@ def end_of(
 
 
 def _converted(replaced: RunningAttempt) -> Converted | None:
-    # Imported at the first replacement: most workers need no canvases.
+    # Import the canvas modules at the first replacement of a task: most workers need none.
     from orchestrator.canvas.document import convert
     from orchestrator.canvas.errors import CanvasRefused
     from orchestrator.canvas.signatures import read

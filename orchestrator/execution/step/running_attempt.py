@@ -75,13 +75,13 @@ class RunningAttempt:
         except BaseException as exc:
             self._end_raised(exc)
             if self.secrets is not None:
-                # Mask the secrets: Celery writes the exception to its log and into its worker
-                # events.
+                # Mask the secrets in the exception of the task: Celery writes it to its log and
+                # into its worker events.
                 mask_exception(exc, self.secrets.mask)
             raise
         leaves_chain = self.is_of(self.task) and self.values.leaves_chain(self.task.request)
         self._end_returned(value, leaves_chain=leaves_chain)
-        # Mask the secrets: Celery writes the value to its log.
+        # Mask the secrets in the value that the task returned: Celery writes it to its log.
         return value if self.secrets is None else self.secrets.mask(value)
 
     def end_outside_body(self, retval: Any) -> None:

@@ -31,7 +31,8 @@ def watch_logs() -> None:
         logging.setLogRecordFactory(_Masking(inner))
         make = logging.Logger.makeRecord
         if not hasattr(make, "masks"):
-            # The fields of `extra` are added after the factory has made the record.
+            # Wrap `makeRecord` too: it adds the fields of `extra` after the factory has made the
+            # record, so the factory cannot mask them.
             logging.Logger.makeRecord = _masking_extra(make)  # type: ignore[method-assign]
 
 

@@ -164,7 +164,8 @@ class StepRunner(AttemptRunner):
         if self.continuation is None:
             self.slot.clear_next()
         elif self.continuation.attempt.id != self._offered_id:
-            # A sibling's id is known only after its claim.
+            # The continuation is a sibling. Its id was unknown until the commit claimed it, so put
+            # it into the slot now.
             self.slot.set_next(self.continuation.attempt.id)
 
     def _finish(

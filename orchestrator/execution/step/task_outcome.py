@@ -143,7 +143,7 @@ def _seconds(when: Any, default: float) -> float:
     if when is None:
         return max(default, 0.0)
     if isinstance(when, datetime):
-        # As in Celery, a time without a zone is UTC.
+        # Read a time without a time zone as UTC, as Celery does.
         aware = when if when.tzinfo else when.replace(tzinfo=now().tzinfo)
         return max((aware - now()).total_seconds(), 0.0)
     return max(float(when), 0.0)

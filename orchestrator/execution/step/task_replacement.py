@@ -67,7 +67,8 @@ def run_composite(running: RunningAttempt, replaced: RunningAttempt) -> Any:
 
 
 def _apply(signature: Signature[Any]) -> Any:
-    # Celery forbids a task to wait for other tasks; these have ended when `apply` returns.
+    # Allow `result.get()`, which Celery forbids in a task because it may wait for other tasks. Here
+    # these have ended when `apply` returns.
     with allow_join_result():
         result: Any = signature.apply()
         return result.get(disable_sync_subtasks=False)

@@ -24,8 +24,8 @@ def span(
     claimed: ClaimedAttempt, task: str, request: dict[str, Any]
 ) -> AbstractContextManager[None]:
     """Return a context manager that records the attempt's span and puts it into `request`."""
-    # Libraries import OpenTelemetry's API too: only a process that was configured for it has a
-    # provider.
+    # OpenTelemetry's module may be loaded because some library imports it. Only a process in which
+    # tracing is configured has a provider: without one, record no span.
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
         return _NO_SPAN

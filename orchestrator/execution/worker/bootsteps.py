@@ -195,7 +195,7 @@ def _accept_json(app: Any) -> None:
     if {"json", "application/json"}.intersection(accepted):
         return
     app.conf.accept_content = [*accepted, "json"]
-    # Celery's tracer has made a copy of the accepted formats before, which must change too.
+    # Accept JSON in Celery's tracer too: it made its own copy of the accepted formats earlier.
     localized: list[Any] = getattr(trace, "_localized", [])
     if localized:
         localized[1] = prepare_accept_content(app.conf.accept_content)

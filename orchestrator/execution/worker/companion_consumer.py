@@ -57,7 +57,8 @@ class CompanionConsumer:
                 if companion is not None:
                     tasks.add_queue(companion)
                     order.append(companion.name)
-        # Put each companion directly beside its queue: kombu asks Redis for messages in this order.
+        # kombu asks Redis for messages in the order of this list of queues. Put each companion
+        # queue directly after its queue, so that both have the same place in the order.
         queues = {queue.name: queue for queue in tasks.queues}
         names = filter(self._is_ours, order) if self._steps_only else order
         tasks.queues = [queues[name] for name in dict.fromkeys(names)]

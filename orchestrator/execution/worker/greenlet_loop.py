@@ -46,7 +46,8 @@ def _wake_for_calls(consumer: Any, calls: EventLoopCalls) -> None:
         calls.wake()
         return added
 
-    # Celery calls the second one since 5.7, in the greenlet of the task.
+    # Replace `call_soon_ack` too: since release 5.7, Celery calls it for acknowledgements, in the
+    # greenlet of the task.
     consumer.call_soon = consumer.call_soon_ack = call_soon
 
 
@@ -94,7 +95,8 @@ class _AmqpReader:
         return _has_decrypted(sock) or bool(select.select([sock], [], [], 0)[0])
 
     def _socket(self) -> Any:
-        # py-amqp would connect again by itself, without the consumers.
+        # Raise an error if the connection is closed, so that Celery connects again. py-amqp would
+        # connect by itself, but without the consumers.
         if not self._amqp.connected:
             raise ConnectionResetError("the connection to the broker is closed")
         return self._amqp.transport.sock

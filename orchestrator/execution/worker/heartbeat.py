@@ -57,7 +57,8 @@ class Heartbeat:
 
         Waits up to `timeout` seconds for the registration, which should precede all claims."""
         if native_threads.enabled():
-            # The other connections are handed from greenlet to greenlet, in one thread.
+            # In a gevent worker, give the heartbeat's native thread a database connection of its
+            # own. The worker's other connections are shared by the greenlets of one thread.
             self._database = bootstrap.database_of(
                 self._runtime.settings, checked=self._runtime.schema_checked, size=1
             )

@@ -91,7 +91,8 @@ class LostAttemptReporter:
         self._queue.put(task)
 
     def _report(self, owner: LeaseOwner, error: dict[str, Any]) -> None:
-        # As in Celery, an attempt killed at its hard limit has failed and does not start again.
+        # Save an attempt that was killed at its hard time limit as failed, so that it does not
+        # start again. Celery treats such a task the same way.
         timed_out = str(error["type"]).endswith("/timeout")
         state = AttemptState.FAILED if timed_out else AttemptState.LOST
         count = self._runtime.services.state.report_lost_process(owner, error, state)

@@ -143,7 +143,8 @@ class MainProcess:
 
     def _on_child_exit(self, process: int, exit_code: int | None) -> None:
         self.reporter.on_process_exit(process, exit_code)
-        # Start the child's successor now instead of at Celery's next check.
+        # Let Celery's pool replace the child process that has exited now: the pool's own next check
+        # comes later.
         if not self.runtime.in_flight.stopping:
             self.call_in_loop(self.consumer.pool.maintain_pool)
 

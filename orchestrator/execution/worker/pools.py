@@ -64,7 +64,8 @@ def _pool(controller: Any) -> tuple[str, str | None]:
         return name, _EMBEDDED
     if issubclass(pool, solo.TaskPool):
         return SOLO, None
-    # Importing Celery's module would import gevent.
+    # Look Celery's module up instead of importing it: the import would load gevent into a worker
+    # without it. A pool of gevent has loaded the module already.
     of_gevent = sys.modules.get("celery.concurrency.gevent")
     if of_gevent is not None and issubclass(pool, of_gevent.TaskPool):
         return GEVENT, None

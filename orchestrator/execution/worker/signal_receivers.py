@@ -57,8 +57,9 @@ def _child_started(**_: Any) -> None:
     for worker in _workers:
         worker.runtime.become_child()
     if _workers:
-        # Exclude the objects from before the fork from garbage collection: their memory stays
-        # shared with the parent. Collections are frequent: failed tasks leave cycles of frames.
+        # Exclude the objects from before the fork from garbage collection. A collection would write
+        # to them, and so end the sharing of their memory with the parent. Collections are frequent:
+        # failed tasks leave cycles of frames.
         gc.freeze()
         gc.collect()
 

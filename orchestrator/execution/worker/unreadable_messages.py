@@ -64,7 +64,8 @@ def protect(consumer: Any) -> None:
     """Protect a worker's consumer and its pool; call it at each (re)connect, before the event loop
     begins."""
     dropped = DroppedMessages()
-    # Leave out KeyError: kombu's Redis transport counts it among the errors of a connection.
+    # Leave KeyError out of the errors of a connection, although kombu's Redis transport lists it
+    # there. Here a KeyError comes from a message that cannot be read.
     known = (*consumer.connection_errors, OSError)
     errors = tuple(error for error in known if error is not KeyError)
     _protect_dispatch(consumer, dropped, errors)
