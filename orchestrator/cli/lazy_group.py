@@ -112,7 +112,8 @@ def _unexpected(error: Exception) -> Failure:
 
 
 def _translated(error: OrchestratorError) -> Failure:
-    # Imported late: the commands that run an API, a worker or a beat never need the client.
+    # Import the client here and not with this module: the commands that run an API, a worker or a
+    # beat never need it.
     from orchestrator.client import ApiError, Unreachable
 
     if isinstance(error, ApiError | Unreachable):

@@ -56,7 +56,8 @@ class Shared:
 
     def client(self) -> Client:
         """Return a client of the chosen API."""
-        # Imported late: the commands that run an API, a worker or a beat never need the client.
+        # Import the client here and not with this module: the commands that run an API, a worker or
+        # a beat never need it.
         from orchestrator.client import Client
 
         return Client(self.url, self.key)

@@ -138,7 +138,8 @@ def _write_yaml(value: Any) -> None:
     yaml.default_flow_style = False
     text = StringIO()
     yaml.dump(_quoted(value), text)
-    # `_quoted` has put unsafe texts between double quotes, where YAML allows the escapes of JSON.
+    # Escape harmful characters in the form of JSON, such as `\u001b`. `_quoted` has put each text
+    # with such characters between double quotes, where YAML allows this form.
     sys.stdout.write(in_json(text.getvalue()))
 
 

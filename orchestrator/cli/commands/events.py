@@ -140,8 +140,8 @@ def _row(shared: Shared, event: dict[str, Any]) -> dict[str, Any]:
     if not shared.printer.table:
         return event
     attributes = {name: event["event"][name] for name in ("type", "source")}
-    # `matched_at` is the time at which the event was compared with the listeners, whether one
-    # matched or none.
+    # Show `matched_at` in a column named `compared_at`: it is the time at which the event was
+    # compared with the listeners, whether or not one matched.
     return {**event, **attributes, "compared_at": event["matched_at"]}
 
 

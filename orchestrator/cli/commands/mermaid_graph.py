@@ -56,7 +56,8 @@ def _find(shared: Shared, what: str) -> tuple[Workflow, dict[str, str]]:
             return Workflow(by_name), {}
         run = client.get(find_instance(client, what))
         document = client.workflow(run.workflow, run.version)["document"]
-        # A task with several steps gets the status of the newest one.
+        # The API returns steps in the order of their creation. So a task with several steps, as in
+        # a loop, gets the status of the newest one.
         return Workflow(document), {step.reference: step.status for step in client.steps(run.id)}
 
 

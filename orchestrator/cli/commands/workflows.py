@@ -51,7 +51,8 @@ def show(shared: Shared, name: str, version: str | None) -> None:
             return
         source = client.source(name, deployed["version"])
     text = (source or "").rstrip("\n")
-    # A file or pipe receives the exact document, a terminal the escaped text.
+    # Write the exact document to a file or a pipe. For a terminal, escape the characters that would
+    # act on it.
     click.echo(visible_lines(text) if sys.stdout.isatty() else text)
 
 

@@ -74,7 +74,8 @@ def _plan(data: Path, port: int, flower: bool) -> StackPlan:
         concurrency=2,
         fresh=True,
         flower=flower,
-        # A killed worker is not restarted: the other worker must continue the order.
+        # Do not restart the worker that the demo kills: the demo shows how the other worker
+        # continues the order.
         restart=False,
         environment={
             "PYTHONPATH": os.pathsep.join(filter(None, path)),

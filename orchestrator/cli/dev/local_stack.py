@@ -150,8 +150,8 @@ class LocalStack:
         if self.plan.fresh:
             _clear(self.data)
         self.logs.mkdir(parents=True, exist_ok=True)
-        # On exit the supervisor stops the processes in order: the servers (Postgres and the broker)
-        # last.
+        # At its exit, the supervisor stops the processes in order. It stops Postgres and the broker
+        # last, since the others use them.
         self._supervisor = self._exit.enter_context(Supervisor(self._on_event))
         self._exit.callback((self.data / "dev.json").unlink, missing_ok=True)
         self._start_servers()
@@ -204,7 +204,8 @@ class LocalStack:
             **({"ORCHESTRATOR_FLOWER_URL": self.flower_url} if self.plan.flower else {}),
             **self._secrets_key(),
             _MARK: self._identity,
-            # Celery prefers this variable to the broker that a project's app names.
+            # If the workers run a project's app, set Celery's own variable for the broker. Celery
+            # prefers the variable to the broker that the app names.
             **({"CELERY_BROKER_URL": self.broker_url} if self.plan.app else {}),
         }
 
@@ -242,7 +243,8 @@ class LocalStack:
         return self._run(name, ["-m", "orchestrator.cli", *command], restart)
 
     def _run(self, name: str, argv: list[str], restart: bool) -> Process:
-        # -P: a module in the working directory must not replace a module of the product.
+        # Start Python with -P, which keeps the working directory off the import path. A module
+        # there must not replace a module of the product.
         return self._supervisor.spawn(
             name,
             [sys.executable, "-P", *argv],

@@ -34,8 +34,8 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
-    # Check the packages now: without them each process that the server starts would exit at its
-    # import.
+    # Look for the packages before the server starts. Without them, each serving process would exit
+    # at its import.
     require_installed("gunicorn", "flask", "flask_smorest", "webargs", "psycopg2")
     _load("structlog", without="rich")  # not for workers: users' code may need rich
     use_bundled_api()
@@ -127,7 +127,7 @@ def _run_celery_command(
     from celery.bin.base import CLIContext
 
     command = getattr(import_module(f"celery.bin.{name}"), name)
-    # The modules with the users' tasks are in the working directory.
+    # Put the working directory on the import path: the modules with the users' tasks are there.
     sys.path.insert(0, os.getcwd())
     if project is None:
         app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app

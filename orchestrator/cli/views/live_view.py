@@ -124,8 +124,8 @@ def _watch(client: Client, id: str, arrived: Arrived, closed: threading.Event) -
             arrived.put(entry)
         arrived.put(None)
     except Exception as error:  # noqa: BLE001 (the main thread raises it)
-        # At the end of the view the client is closed, which breaks the stream: that is not an
-        # error.
+        # Report an error of the stream only while the view is shown. At its end the view closes the
+        # client, which breaks the stream: that is no error.
         if not closed.is_set():
             arrived.put(error)
 
@@ -135,7 +135,8 @@ def _batch(arrived: Arrived, until: float) -> tuple[list[Entry], bool]:
     ended."""
     batch: list[Entry] = []
     try:
-        # On some platforms Ctrl-C does not interrupt a wait without a limit.
+        # Wait for the next transition with a limit in any case: on some platforms Ctrl-C does not
+        # interrupt a wait without one.
         remaining = max(0.0, min(until - monotonic(), threading.TIMEOUT_MAX))
         item = arrived.get(timeout=remaining)
         while True:
