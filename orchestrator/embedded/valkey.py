@@ -37,8 +37,8 @@ class Valkey(Server):
                 file.unlink()
 
     def _launch(self, supervisor: Supervisor) -> Process:
-        # Pass the settings, which contain the password, in a file: every local user can read the
-        # arguments of processes.
+        # Pass the settings to Valkey in a file that only our user can read. They contain the
+        # password, and every local user can read the arguments of a process.
         config = self.data_dir / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
@@ -54,7 +54,7 @@ class Valkey(Server):
             'save ""',
             f"appendonly {'yes' if self.persistent else 'no'}",
             "appendfsync everysec",
-            # A full broker refuses new messages; it never drops waiting messages.
+            # Let a full broker refuse new messages: other policies would drop waiting messages.
             "maxmemory-policy noeviction",
         ]
 

@@ -61,7 +61,8 @@ class Supervisor:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                # Ctrl-C must only reach the parent, which stops the other processes in order.
+                # Start the subreaper in a session of its own, so that Ctrl-C reaches only the
+                # parent process. The parent stops the other processes in order.
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, name="supervisor", daemon=True)

@@ -213,7 +213,8 @@ class Subreaper:
             tier = [child for child in remaining if child.order["tier"] == top]
             for child in tier:
                 self._stop(child, child.order["grace"])
-            # `_stop` ends a process that waits for its restart at once, without a signal.
+            # Return while a process of this tier runs: the next call continues. A process that only
+            # waits for its restart causes no wait, since `_stop` ends it at once.
             if not all(child.ended for child in tier):
                 return
 
@@ -303,7 +304,8 @@ def _lock_file(path: str) -> None:
 
 
 def _kill_group(pid: int) -> None:
-    # The group may be empty, or belong to another user by now.
+    # Ignore a process group that is empty, or that may not be killed: its id may belong to another
+    # user's processes by now.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
