@@ -52,7 +52,8 @@ def main(engine: str, path: str, memory: int, cpu: float, result: int) -> None:
     programs = _Programs(_load(path).compile if engine == JQ else _schemas(path))
     _drop_privileges(memory)
     pipe.sendall(ANSWER.pack(READY, 0.0, 0))
-    # The peak memory that getrusage reports includes that of the process that started this one.
+    # Let this process end after an answer if its peak of memory then exceeds `large`. Take at least
+    # the peak at the start: getrusage includes that of the process that started this one.
     large = max(memory // 4, _peak())
     _serve(pipe, programs, large, cpu, result)
 
@@ -129,7 +130,7 @@ def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, mos
         body = _receive(pipe, waiting, program_size + data_size)
         if body is None:
             return
-        # Past its CPU time the process is killed by SIGPROF: jq cannot be interrupted.
+        # Let SIGPROF kill this process when its CPU time is used up: jq cannot be interrupted.
         signal.setitimer(signal.ITIMER_PROF, min(allowed, cpu))
         began = time.process_time()
         how, text = _answer(programs, body[:program_size], body[program_size:], most)
