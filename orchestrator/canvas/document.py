@@ -116,8 +116,8 @@ class _Writer:
         """Return the tasks followed by a closing shape, which also runs after a failure."""
         main = scope.name("main")
         branch = _single(tasks, scope, "work")
-        # The tasks are the only branch of a fork. So a task that ends its chain early leaves only
-        # the fork, and the closing shape still runs.
+        # Put the tasks into the only branch of a fork. If a task ends its chain early, only that
+        # branch ends, and the closing shape still runs.
         fork = {scope.name("all"): {"fork": {"branches": [branch]}, "output": _FIRST}}
         failed = self.tasks(closing, scope)
         last = self._beside(self.tasks(closing, scope), scope, "closing")

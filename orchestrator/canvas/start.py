@@ -166,8 +166,8 @@ def _start(
     except ApiError as error:
         if error.status != _NOT_FOUND or not known:
             raise
-    # This process has deployed the version, but the API does not have it: versions without use for
-    # a week are removed. So deploy it again.
+    # The API does not have the version that this process deployed earlier: it removes versions that
+    # are not used for a week. Deploy the version again.
     client.deploy(converted.document)
     return client.start(f"{namespace}/{converted.name}", input, **options)
 
