@@ -37,7 +37,7 @@ _clients: WeakKeyDictionary[Celery, EagerClient] = WeakKeyDictionary()
 
 def client_of(app: Celery) -> Client:
     """Return the client that runs an app's canvases in this process."""
-    # Celery's current app may come as a proxy.
+    # Replace Celery's proxy of the current app by the app itself: the clients are stored by app.
     app = getattr(app, "_get_current_object", lambda: app)()
     if app not in _clients:
         _clients[app] = EagerClient(app)
@@ -108,7 +108,7 @@ class EagerClient(Client):
         return self.get(run.id)
 
     def _run(self, workflow: Workflow, input: Any, business_id: str | None) -> Run:
-        # An engine for each start: a task may start a canvas while it runs itself.
+        # Make an engine for each start, because a task may start a canvas while it runs itself.
         workflows = Workflows(self._app, now=now())
         self._started += _APART
         workflows.driver.engine.made = self._started

@@ -111,7 +111,8 @@ class Ledger:
             claimed.step.id,
             claimed.attempt.id,
             targets,
-            # An undoing is final: nobody undoes a refund.
+            # Record an effect that undoes others as one that cannot be undone: nobody undoes a
+            # refund.
             undoable and undoes is None,
             known is None and (undoes is None or bool(targets)),
         )

@@ -243,7 +243,8 @@ class Worker(AttemptRunner):
         arguments = running.arguments
         if running.claimed.attempt.task == CALL:
             return self._call_of(running)
-        # A task that replaces another one has no arguments of its own here, and no stub.
+        # Run the task's own body if the test has no stub for the task. A task that replaces another
+        # one has neither a stub nor arguments here.
         if not self._has_stub or arguments is None:
             return body
         return lambda: run_stub(running.task, self._stub_of_attempt, arguments)

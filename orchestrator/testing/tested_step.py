@@ -59,7 +59,8 @@ class TestedStep:
         self.progress.append(json_codec.loads(json))
         return self._is_current
 
-    # A task that is called as a function has no message: `self.retry` does there what Celery does.
+    # A task that is called as a function has no message. So these answers are always False, and
+    # `self.retry` does what Celery does without a message.
 
     @property
     def is_retrying(self) -> bool:

@@ -35,7 +35,7 @@ def apply_transition(rows: Rows, change: Transition) -> None:
         rows.steps[step.id] = _stored_step(step, inputs)
     for step in change.changed:
         old = rows.steps[step.id]
-        # A step's inputs are written once.
+        # Keep the stored inputs of a changed step: inputs are written only once, with the new step.
         rows.steps[step.id] = _stored_step(step, {"input": old.input, "raw_input": old.raw_input})
     _apply_attempts(rows, change)
     _apply_waits(rows, change)
