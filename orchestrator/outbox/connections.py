@@ -138,7 +138,8 @@ class _Django:
         """Nothing: outside `atomic` blocks Django commits each statement."""
 
     def hint_after_commit(self) -> None:
-        # `robust`: an error of the hint must not stop the callbacks after it.
+        # Pass `robust=True`, so that Django runs the callbacks after this one even if the hint
+        # fails.
         self._connection.on_commit(self.hint, robust=True)
 
     def hint(self) -> None:

@@ -109,7 +109,9 @@ class Relay:
                 "POST", "/v1/instances", headers=headers, content=json_codec.encode(body)
             )
         except ApiError as error:
-            # Nobody else uses the row's id: it was started, and the recorded answer is gone.
+            # The instance's business id is this row's id, which no other start uses. So an earlier
+            # try of this row has started it, and the API no longer has the answer recorded then:
+            # count it as started.
             if error.problem.get("type") != _TAKEN or body["business_id"] != id:
                 raise
 
