@@ -76,8 +76,8 @@ class Meter:
         line = json.dumps([metric.name, labels, self._free]).encode() + b"\n"
         used = _used(self._memory)
         if self._free + metric.width > _NUMBERS - spare or used + len(line) > _TEXT - spare:
-            # Do not store this series in `_positions`: an unlimited number of label values would
-            # fill the memory.
+            # Return the overflow series without storing the new one in `_positions`: an unlimited
+            # number of label values would fill the memory.
             position = self._positions.get((metric, overflow))
             return position if position is not None else self._add_series(metric, overflow)
         self._memory[_TEXT + used : _TEXT + used + len(line)] = line
