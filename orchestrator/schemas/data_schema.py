@@ -114,7 +114,8 @@ def _program(schema: Json) -> SchemaProgram:
 def _compiled(schema: Json) -> tuple[Any, bool]:
     """Return the validator, and whether it matches all patterns in linear time, which look-around
     and back-references do not allow. Raises `SchemaUnusable`."""
-    # Imported here: a beat validates nothing, and the library takes 3 MB of memory.
+    # Import jsonschema_rs at the first validation: it takes 3 MB of memory, and a beat validates
+    # nothing.
     import jsonschema_rs
 
     try:
