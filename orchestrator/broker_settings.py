@@ -289,14 +289,14 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "result_accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
-        # Celery stores no results: a step's result is committed to Postgres before Celery receives
-        # it.
+        # Let Celery store no results: a step's result is committed to Postgres before Celery
+        # receives it.
         "task_ignore_result": True,
         # Acknowledge a message before its step runs, since Postgres keeps the attempt: the claim
         # there decides which worker runs the attempt, and the beats publish an attempt again whose
         # message was lost.
         "task_acks_late": False,
-        # Celery does not retry a failed publish: the beats publish the attempt again.
+        # Do not let Celery repeat a failed publish: the beats publish the attempt again.
         "task_publish_retry": False,
         "task_default_queue": settings.default_queue,
         "task_queues": [default_queue(settings.default_queue, settings.broker_url)],
