@@ -58,9 +58,12 @@ def test_a_bulk_operation_reaches_many_instances(cli, tmp_path):
     (operation,) = json.loads(cli("operation", "list", "-o", "json").stdout)
     state = [operation[name] for name in ("action", "state", "reached")]
     assert state == ["cancel", "completed", 3]
-    assert json.loads(cli("operation", "show", operation["id"], "-o", "json").stdout) == operation
     for id in ids:
         assert cli("watch", id).returncode == 7
+    shown = json.loads(cli("operation", "show", operation["id"], "-o", "json").stdout)
+    outcomes = shown.pop("outcomes")
+    assert shown == operation
+    assert (outcomes["exact"], outcomes["moved"], sum(outcomes.values()) - 1) == (True, 3, 3)
     again = cli("cancel", "--query", query, "--yes")
     assert (again.returncode, "nothing matches" in again.stderr) == (0, True)
     assert cli("operation", "stop", operation["id"]).returncode != 0
