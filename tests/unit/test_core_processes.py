@@ -65,13 +65,17 @@ def test_data_with_secrets_is_left_to_the_worker() -> None:
     }
 
 
-def test_an_object_from_an_input_is_no_structure() -> None:
-    source = {"endpoint": "${ .where }"}
+@pytest.mark.parametrize(
+    "endpoint",
+    ["${ .where }", "https://{where}/a.js", {"uri": "${ .where }"}, {"uri": "{+where}"}],
+)
+def test_no_input_chooses_the_script(endpoint: Any) -> None:
+    source = {"endpoint": endpoint}
     document = doc({"a": {"run": {"script": {"language": "js", "source": source}}}})
-    world, id = run(document, {"where": {"uri": "https://evil", "authentication": {"use": "pin"}}})
-    assert world.ready() == []
-    assert world.instance(id).status is Status.FAULTED
-    assert world.instance(id).error["type"].endswith("/validation")
+    for where in ("https://evil.example", {"uri": "https://evil", "authentication": "pin"}):
+        world, id = run(document, {"where": where})
+        assert world.ready() == []
+        assert world.instance(id).error["type"].endswith("/configuration")
 
 
 @pytest.mark.parametrize(("metadata", "again"), [({}, False), ({"onLost": "retry"}, True)])

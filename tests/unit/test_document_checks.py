@@ -609,6 +609,16 @@ def test_what_a_process_runs_is_the_documents_own_text(process: str) -> None:
     assert "must be the document's own text; pass data as 'arguments'" in error
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["'${ .x }'", "'https://{host}/a.js'", "{uri: '${ .x }'}", "{uri: '{+x}'}"],
+)
+def test_no_input_chooses_the_address_of_a_script(endpoint: str) -> None:
+    script = f"script: {{language: js, source: {{endpoint: {endpoint}}}}}"
+    found = errors(f"do:\n- a: {{run: {{{script}}}}}")
+    assert any("the address of a script must be the document's own text" in one for one in found)
+
+
 def test_processes_that_the_installation_does_not_allow():
     text = (
         "do:\n- a: {run: {shell: {command: ls}}}\n"

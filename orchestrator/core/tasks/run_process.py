@@ -20,7 +20,11 @@ from orchestrator.core.model import Json
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 from orchestrator.core.worker_request import CALL_TASK, idempotency_key, queue_of
-from orchestrator.document.processes import LITERAL_ARGUMENTS
+from orchestrator.document.processes import (
+    LITERAL_ARGUMENTS,
+    is_constant_address,
+    source_address,
+)
 from orchestrator.expressions import is_expression
 
 
@@ -66,6 +70,11 @@ def enter(draft: Draft, node: Node, plan: Plan, kind: str) -> None:
                 f"run.{kind}.{key} is an expression; it must be the document's own text, and data"
                 " are its arguments"
             )
+    address = source_address(process.arguments)
+    if address is not None and not is_constant_address(address):
+        raise dsl_errors.configuration(
+            f"run.{kind}.source depends on data; its address must be the document's own text"
+        )
     node.call = _request(draft, node, process)
     create_attempt(draft, node, CALL_TASK, queue_of(draft, node, process.queue), process.priority)
 

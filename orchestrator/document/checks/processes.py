@@ -8,7 +8,11 @@ from orchestrator.document.checks.check_context import Context
 from orchestrator.document.dsl_schema.run_processes import PROCESSES
 from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
 from orchestrator.document.message_text import quoted, quoted_list
-from orchestrator.document.processes import LITERAL_ARGUMENTS
+from orchestrator.document.processes import (
+    LITERAL_ARGUMENTS,
+    is_constant_address,
+    source_address,
+)
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
 
@@ -61,6 +65,10 @@ def _check_worker_process(context: Context, site: TaskSite, kind: str) -> None:
             f" (ORCHESTRATOR_RUN_{kind.upper()}); this task will fault"
         )
         context.warn(pointer, message)
+    address = source_address(process)
+    if address is not None and not is_constant_address(address):
+        message = "the address of a script must be the document's own text: data must not choose it"
+        context.error(f"{pointer}/source/endpoint", message)
     for key in sorted(LITERAL_ARGUMENTS[kind] & process.keys()):
         text = process[key]
         if is_expression(text):
