@@ -9,13 +9,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator import native_threads
 from orchestrator.expressions import sandbox_child
 from orchestrator.expressions.errors import EvaluatorUnavailable
+from orchestrator.python_executable import python_executable
 
 START_DEADLINE = 30.0  # seconds for a new process to be up
 
@@ -142,7 +142,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     memory, cpu, result = bounds
     path = _jq_path() if engine == sandbox_child.JQ else _schema_folder()
-    command = [_interpreter(), "-I", "-S", "-B", sandbox_child.__file__, engine, path]
+    command = [python_executable(), "-I", "-S", "-B", sandbox_child.__file__, engine, path]
     return subprocess.Popen(
         [*command, str(memory), str(cpu), str(result)],
         stdin=pipe.fileno(),
@@ -160,13 +160,6 @@ def _environment() -> dict[str, str]:
     need to start. The child clears it, too."""
     path = os.environ.get("LD_LIBRARY_PATH")
     return {"LD_LIBRARY_PATH": path} if path else {}
-
-
-def _interpreter() -> str:
-    """Return our Python. In a server that embeds Python, `sys.executable` is the server."""
-    if Path(sys.executable or "").name.startswith("python"):
-        return sys.executable
-    return str(Path(sys.exec_prefix) / "bin" / f"python{sys.version_info[0]}")
 
 
 def _jq_path() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 from orchestrator.clock import monotonic
 from orchestrator.process_runner import confinement
 from orchestrator.process_runner.command_folder import CommandFolder
-from orchestrator.process_runner.isolation import SCRIPT_DESCRIPTOR
+from orchestrator.process_runner.isolation import PATH, VARIABLES_DESCRIPTOR
 from orchestrator.process_runner.process_tree import descendants, kill_all_of
 
 Json = Any
@@ -34,6 +35,7 @@ _LAST_OUTPUT = 0.2
 _KILL_TIME = 5.0
 _POLL = 0.05
 _CHUNK = 65536
+_BUBBLEWRAP_VARIABLES = {"PATH": PATH, "LANG": "C.UTF-8"}
 
 #: What a command may read without namespaces.
 _READABLE = (
@@ -86,12 +88,10 @@ class Guard:
 
     def _become_command(self, guardian: int, stdin: int, stdout: int, stderr: int) -> NoReturn:
         try:
-            script = self._script_descriptor()
-            for target, descriptor in enumerate((stdin, stdout, stderr)):
+            files = [self._script_file(), self._variables_file()] if self.folder is None else []
+            for target, descriptor in enumerate((stdin, stdout, stderr, *files)):
                 os.dup2(descriptor, target)
-            if script is not None:
-                os.dup2(script, SCRIPT_DESCRIPTOR)
-            os.closerange(SCRIPT_DESCRIPTOR + (script is not None), 65536)
+            os.closerange(3 + len(files), 65536)
             os.setsid()
             os.umask(0o077)
             self._limit()
@@ -103,20 +103,30 @@ class Guard:
             if os.getppid() != guardian:
                 os._exit(1)
             self._confine()
-            argv = [*self.order["sandbox"], *self.order["argv"]]
-            os.execvpe(argv[0], argv, self._environment())
+            argv, variables = self.order["argv"], self._environment()
+            if self.folder is None:
+                # Give bubblewrap its own environment. It runs before the namespaces exist, and the
+                # command's variables (LD_PRELOAD) would decide what it loads there.
+                options = ["--args", str(VARIABLES_DESCRIPTOR), "--"]
+                argv, variables = [*self.order["sandbox"], *options, *argv], _BUBBLEWRAP_VARIABLES
+            os.execvpe(argv[0], argv, variables)
         except BaseException as error:  # noqa: BLE001  # it must not run the guardian's code
             os.write(2, f"the command could not be started: {error}\n".encode())
         os._exit(126)
 
-    def _script_descriptor(self) -> int | None:
-        if not self.order["sandbox"] or self.order["script"] is None:
-            return None
-        descriptor = os.memfd_create("script")
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(self.order["script"].encode("utf-8", "surrogatepass"))
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return descriptor
+    def _script_file(self) -> int:
+        """Return the descriptor of a file in memory with the command's script."""
+        return _file_in_memory((self.order["script"] or "").encode("utf-8", "surrogatepass"))
+
+    def _variables_file(self) -> int:
+        """Return the descriptor of a file with options that set the command's variables. In a
+        file, because other users of the machine can read command lines."""
+        options = ["--clearenv"]
+        for name, value in self._environment().items():
+            options += ["--setenv", name, value]
+        return _file_in_memory(
+            "".join(f"{one}\0" for one in options).encode("utf-8", "surrogatepass")
+        )
 
     def _limit(self) -> None:
         for name, value in self.order["limits"].items():
@@ -221,6 +231,16 @@ class Guard:
         """Return what the command wrote, as text."""
         stdout, stderr = (bytes(data).decode("utf-8", "replace") for data in self.output.values())
         return stdout, stderr
+
+
+def _file_in_memory(data: bytes) -> int:
+    """Return a descriptor at the beginning of a file with this content. Descriptors below 5 are
+    left free, because files get these numbers later."""
+    descriptor = os.memfd_create("input")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16)
 
 
 def _register_input(poll: select.poll, stdin: int, waiting: bytes) -> bytes:

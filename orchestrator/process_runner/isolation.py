@@ -20,8 +20,8 @@ from pathlib import Path
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: The size of each folder in memory, in bytes.
 MEMORY_FOLDER = 64 << 20
-#: The descriptor of the script.
-SCRIPT_DESCRIPTOR = 3
+#: The descriptors of the script, and of the variables as options of bubblewrap.
+SCRIPT_DESCRIPTOR, VARIABLES_DESCRIPTOR = 3, 4
 
 _PROBE_TIMEOUT = 10.0
 #: User ids of commands are drawn from here on: no account has them.
@@ -104,12 +104,13 @@ def work_folder_options(script: str | None, readable: tuple[str, ...]) -> list[s
         options += ["--ro-bind", path, path]
     if script is not None:
         options += ["--file", str(SCRIPT_DESCRIPTOR), f"/work/{script}"]
-    return [*options, "--"]
+    # bubblewrap's own folders in memory have no bound: only the command's folder stays writable.
+    return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def _works(options: tuple[str, ...]) -> bool:
     uid = fresh_uid()
-    command = [*options, *work_folder_options(None, ()), "/bin/sh", "-c", "exit 0"]
+    command = [*options, *work_folder_options(None, ()), "--", "/bin/sh", "-c", "exit 0"]
     as_user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     try:
         ended = subprocess.run(

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from orchestrator.process_runner.isolation import (
     sandbox_options,
     work_folder_options,
 )
+from orchestrator.python_executable import python_executable
 
 #: The stated limits of every command; memory in bytes.
 _LIMITS = {
@@ -108,14 +108,18 @@ def launch(command: Command, bounds: Bounds, isolation: Isolation) -> None:
 
 
 def _start_guardian() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _GUARDIAN, str(_ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": PATH, "LANG": "C.UTF-8"},
-        start_new_session=True,
-    )
+    """Start a guardian. Raises `GuardianLost` if the machine has no room for another process."""
+    try:
+        return subprocess.Popen(
+            [python_executable(), "-I", "-S", "-c", _GUARDIAN, str(_ROOT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": PATH, "LANG": "C.UTF-8"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise GuardianLost(f"no process could be started: {error.strerror}") from error
 
 
 def _order(

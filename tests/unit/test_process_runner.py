@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,17 @@ from orchestrator.process_runner import (
 )
 from orchestrator.process_runner.process_tree import descendants
 
-BASE = Path(tempfile.gettempdir(), f"orchestrator-commands-{os.geteuid()}")
 BOUNDS = Bounds(deadline=20, max_output=1 << 20)
+
+
+@pytest.fixture(autouse=True)
+def _folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Other tests of this machine run commands, too. Every user may pass through the folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 def available(level: Isolation) -> bool:
@@ -65,7 +75,8 @@ def python(code: str, level: Isolation, *, bounds: Bounds = BOUNDS) -> Ended:
 
 
 def left_behind() -> list[str]:
-    return sorted(path.name for path in BASE.iterdir()) if BASE.exists() else []
+    base = Path(tempfile.gettempdir(), f"orchestrator-commands-{os.geteuid()}")
+    return sorted(path.name for path in base.iterdir()) if base.exists() else []
 
 
 @every_level
@@ -102,6 +113,28 @@ def test_the_files_of_the_machine_are_out_of_reach(level: Isolation, tmp_path: P
     )
     assert ended.stdout == ""
     assert not (tmp_path / "new").exists()
+
+
+@every_level
+def test_variables_are_the_commands_alone(level: Isolation) -> None:
+    """Not those of the program that isolates it, which would load what they name."""
+    folder = Path(tempfile.mkdtemp())
+    os.chmod(folder, 0o777)
+    loader = {"LD_DEBUG": "files", "LD_DEBUG_OUTPUT": str(folder / "loaded"), "A": "b c\n'\"$"}
+    command = Command(["/bin/sh", "-c", 'printf %s "$A"; echo "$LD_DEBUG"'], environment=loader)
+    ended = run(command, BOUNDS, level)
+    assert ended.stdout.endswith("b c\n'\"$files\n")  # after what the loader says of the shell
+    if level is not Isolation.NONE:
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("level", LEVELS[:1])
+def test_memory_has_one_folder_of_bounded_size(level: Isolation) -> None:
+    fill = (
+        "for f in / /dev /dev/shm /work; do head -c 70000000 /dev/zero >$f/x && echo $f; done; ls"
+    )
+    ended = sh(fill, level)
+    assert (ended.stdout, ended.code) == ("x\n", 0)
 
 
 @isolated
