@@ -51,7 +51,7 @@ MAX_IDLE = 32
 
 class GuardedTransport(httpx2.HTTPTransport):
     """HTTP over connections that the guard allows. One that was idle for `idle` seconds is not used
-    again. Each request needs a deadline (`Deadline.bounding`)."""
+    again; 0: none is. Each request needs a deadline (`Deadline.bounding`)."""
 
     def __init__(self, context: ssl.SSLContext, guard: Guard, idle: float) -> None:
         super().__init__(verify=context, trust_env=False)
@@ -59,7 +59,7 @@ class GuardedTransport(httpx2.HTTPTransport):
             ssl_context=context,
             http2=False,
             max_connections=None,
-            max_keepalive_connections=MAX_IDLE,
+            max_keepalive_connections=MAX_IDLE if idle else 0,
             keepalive_expiry=idle,
             network_backend=_Backend(guard),
         )

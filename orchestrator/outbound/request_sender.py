@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -67,9 +66,7 @@ class RequestSender:
         self._ca = ca
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._transports: dict[float, GuardedTransport] = {}
+        self._process: tuple[int, dict[float, GuardedTransport]] = (0, {})
 
     def send(
         self,
@@ -88,14 +85,14 @@ class RequestSender:
         deadline = Deadline(timeout)
         with _translated(), deadline.bounding():
             method = _method(method)
-            client = self._client(method, auth, confined)
-            request = client.build_request(
-                method,
-                _url(url, query),
-                headers=[*_headers(headers), (b"Accept-Encoding", b"gzip")],
-                content=content,
-            )
-            response = _respond(client, request, deadline, redirects=redirects)
+            address, sent = _url(url, query), [*_headers(headers), (b"Accept-Encoding", b"gzip")]
+
+            def attempt(*, keeps: bool) -> httpx2.Response:
+                client = self._client(method, auth, confined, keeps=keeps)
+                request = client.build_request(method, address, headers=sent, content=content)
+                return client.send(request, stream=True, follow_redirects=redirects)
+
+            response = _respond(attempt, method, deadline)
             try:
                 return read(response, self._max_bytes)
             finally:
@@ -111,10 +108,15 @@ class RequestSender:
                 raise ConfigurationError(f"{self._ca} holds no certificates: {error}") from error
         return context
 
-    def _client(self, method: str, auth: httpx2.Auth | None, confined: Confined) -> httpx2.Client:
-        """Return a client for one request. It is never closed: its connections are everybody's."""
+    def _client(
+        self, method: str, auth: httpx2.Auth | None, confined: Confined, *, keeps: bool
+    ) -> httpx2.Client:
+        """Return a client for one request. It is never closed: its connections are everybody's.
+        `keeps`: it may use a kept connection, and keeps its own."""
         return httpx2.Client(
-            transport=self._transport(method),
+            transport=self._transport(method)
+            if keeps
+            else GuardedTransport(self._context, self._guard, 0),
             auth=auth,
             max_redirects=self._max_redirects,
             timeout=None,  # the deadline bounds each wait
@@ -126,13 +128,16 @@ class RequestSender:
     def _transport(self, method: str) -> GuardedTransport:
         """Return the process's connections for such requests. A fork makes its own."""
         idle = _IDLE if method in _REPEATABLE else _IDLE_UNREPEATABLE
-        with self._lock:
-            if self._pid != os.getpid():
-                self._pid, self._transports = os.getpid(), {}
-                weakref.finalize(self, _close, self._pid, self._transports)
-            if idle not in self._transports:
-                self._transports[idle] = GuardedTransport(self._context, self._guard, idle)
-            return self._transports[idle]
+        pid, transports = self._process
+        if pid != os.getpid():
+            # Two threads may do this at once. Each dictionary is closed in the end, so that no lock
+            # is needed, which a fork could copy while another thread has it.
+            pid, transports = self._process = (os.getpid(), {})
+            weakref.finalize(self, _close, pid, transports)
+        found = transports.get(idle)
+        if found is None:
+            found = transports.setdefault(idle, GuardedTransport(self._context, self._guard, idle))
+        return found
 
 
 def _close(pid: int, transports: dict[float, GuardedTransport]) -> None:
@@ -143,17 +148,17 @@ def _close(pid: int, transports: dict[float, GuardedTransport]) -> None:
 
 
 def _respond(
-    client: httpx2.Client, request: httpx2.Request, deadline: Deadline, *, redirects: bool
+    attempt: Callable[..., httpx2.Response], method: str, deadline: Deadline
 ) -> httpx2.Response:
     """Send a request. One that can be repeated is sent again if it met a kept connection that the
     server was just closing; the last time over a connection of its own."""
     for _ in range(_TRIES - 1):
         try:
-            return client.send(request, stream=True, follow_redirects=redirects)
+            return attempt(keeps=True)
         except (httpx2.RemoteProtocolError, httpx2.NetworkError):
-            if deadline.has_connected or request.method not in _REPEATABLE:
+            if deadline.has_connected or method not in _REPEATABLE:
                 raise
-    return client.send(request, stream=True, follow_redirects=redirects)
+    return attempt(keeps=False)
 
 
 class _Origin:
