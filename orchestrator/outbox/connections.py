@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from orchestrator.log import get_logger
 from orchestrator.outbox.statements import NOTIFY
+
+log = get_logger(__name__)
 
 
 class Adapter(Protocol):
@@ -56,7 +59,16 @@ def adapter_of(connection: Any) -> Adapter:
     )
 
 
-_DIALECTS = {"sqlite3": "sqlite"}
+_DIALECTS = {"psycopg2": "postgresql", "psycopg": "postgresql", "sqlite3": "sqlite"}
+
+
+def _dialect(connection: Any) -> str:
+    """Return the dialect of a connection, also of a subclass, and of a proxy that passes on its
+    class. Every other driver that has cursors is one of MySQL."""
+    for kind in connection.__class__.__mro__:
+        if dialect := _DIALECTS.get(kind.__module__.partition(".")[0]):
+            return dialect
+    return "mysql"
 
 
 def _first(cursor: Any, read: bool) -> Any:
@@ -68,11 +80,8 @@ class _Dbapi:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        module = type(connection).__module__.partition(".")[0]
-        self.dialect = (
-            "postgresql" if module.startswith("psycopg") else _DIALECTS.get(module, "mysql")
-        )
-        self._mark = "?" if module == "sqlite3" else "%s"
+        self.dialect = _dialect(connection)
+        self._mark = "?" if self.dialect == "sqlite" else "%s"
 
     def execute(self, statement: str, values: Sequence[Any], *, read: bool) -> Any:
         cursor = self._connection.cursor()
@@ -197,12 +206,17 @@ class _SqlAlchemy:
 
 
 def _send_at_checkin(connection: Any, record: Any) -> None:
-    """Send the hint that was asked for. A failure is left to the next user of the connection."""
+    """Send the hint that was asked for. Raise nothing: the caller's commit has succeeded, and a
+    beat starts the instance without the hint. A connection that fails is not used again."""
     if connection is None or not record.info.pop(_SqlAlchemy.KEY, False):
         return
-    cursor = connection.cursor()
     try:
-        cursor.execute(NOTIFY)
-    finally:
-        cursor.close()
-    connection.commit()
+        cursor = connection.cursor()
+        try:
+            cursor.execute(NOTIFY)
+        finally:
+            cursor.close()
+        connection.commit()
+    except Exception as error:  # noqa: BLE001  (of any driver)
+        log.info("No hint was sent after a commit", action="hint_failed", error=str(error))
+        record.invalidate(error)

@@ -46,7 +46,7 @@ def once(connection: Any, key: str) -> Iterator[Effect]:
     insert, find = statements.INSERT_EFFECT[adapter.dialect], statements.FIND_EFFECT
     inserted = adapter.change(insert, (key,))
     if not inserted:
-        locked = " for share" if adapter.dialect == "mysql" else ""
+        locked = " lock in share mode" if adapter.dialect == "mysql" else ""
         stored = adapter.execute(find + locked, (key,), read=True)
         yield Effect(key, False, None if stored is None else json_codec.loads(stored))
         return

@@ -23,17 +23,20 @@ create table if not exists orchestrator_outbox (
   error {text}
 )
 """
+#: By default MySQL takes keys that differ in case for the same.
+_EXACT = "varchar(255) character set utf8mb4 collate utf8mb4_bin"
+#: By dialect: long texts, times, and the key of an effect.
 _TYPES = {
-    "postgresql": ("text", "timestamptz"),
-    "mysql": ("longtext", "timestamp"),
-    "mariadb": ("longtext", "timestamp"),
-    "sqlite": ("text", "timestamp"),
+    "postgresql": ("text", "timestamptz", "varchar(255)"),
+    "mysql": ("longtext", "timestamp", _EXACT),
+    "mariadb": ("longtext", "timestamp", _EXACT),
+    "sqlite": ("text", "timestamp", "varchar(255)"),
 }
 
 
 _CREATE_EFFECTS = """
 create table if not exists orchestrator_effects (
-  effect varchar(255) not null primary key,
+  effect {key} not null primary key,
   result {text},
   created_at {time} not null default current_timestamp
 )
@@ -54,8 +57,8 @@ def create_effects_table(dialect: str) -> str:
 def _created(statement: str, dialect: str) -> str:
     if dialect not in _TYPES:
         raise ValueError(f"the outbox knows no types of {dialect!r}, only of {', '.join(_TYPES)}")
-    text, time = _TYPES[dialect]
-    return statement.format(text=text, time=time).strip()
+    text, time, key = _TYPES[dialect]
+    return statement.format(text=text, time=time, key=key).strip()
 
 
 #: The oldest starts without an error; those with one wait for a person.

@@ -159,6 +159,11 @@ class OutboxMover:
             )
         except RefusedStart as error:
             return error
+        except _NOT_BY_THE_ROWS:
+            raise
+        except Exception:
+            log.exception("A submitted start can't be checked", action="start_refused", id=row.id)
+            return RefusedStart(RefusalKind.INTERNAL, "it can't be checked; the log says why")
 
     def _check(self, session: Session, row: SubmittedStart) -> StartCheck:
         return StartCheck(

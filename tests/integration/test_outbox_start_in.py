@@ -25,6 +25,7 @@ from orchestrator.cli import main
 from orchestrator.client import Client, Unreachable
 from orchestrator.json_codec import NotJson
 from orchestrator.outbox import Relay, hint, hint_async, start_in, start_in_async
+from orchestrator.outbox.connections import adapter_of
 from orchestrator.outbox.statements import create_table
 from orchestrator.start_requests.outbox_mover import OutboxMover
 from tests.support.api import Api, document
@@ -195,6 +196,39 @@ def test_a_commit_starts_it_and_wakes_the_beats(api, url, mover, beat, kind):
         {"shop": "1"},
         {"a": 1},
     )
+
+
+def test_a_hint_that_fails_spoils_no_commit(api, url, mover):
+    """The commit has succeeded, and a caller who saw an error would place the order again."""
+
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"), pool_size=1)
+    with Session(engine) as session:
+        connection = session.connection()
+        id = start_in(session, "shop/order", {"id": 1})
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        sa.event.listen(engine.pool, "checkin", lambda *_: raw.close(), insert=True)
+        session.commit()
+    assert (
+        "Connections in pool" in engine.pool.status()
+        and "Current Checked out connections: 0" in engine.pool.status()
+    )
+    assert mover.move().instances == [id]
+    engine.dispose()
+
+
+def test_a_connection_is_known_by_its_kind_however_it_is_wrapped(url):
+    class Users(psycopg2.extensions.connection):
+        """A project's own, as `connection_factory` makes it."""
+
+    with closing(psycopg2.connect(url, connection_factory=Users)) as connection:
+        assert adapter_of(connection).dialect == "postgresql"
+
+    class Counted(sqlite3.Connection):
+        pass
+
+    with closing(sqlite3.connect(":memory:", factory=Counted)) as database:
+        assert adapter_of(database).dialect == "sqlite"
 
 
 @pytest.mark.parametrize("kind", KINDS)
