@@ -58,6 +58,13 @@ def test_a_queued_step_and_a_suspension(api: Api, outside: Outside):
     assert after == account(api, id)["parts"]["suspended"] >= 20_000  # it has ended
 
 
+def test_a_nul_in_the_error_does_not_hide_it(api: Api, outside: Outside):
+    error = {"type": "https://shop.example/no", "status": 400, "detail": "${ .text }"}
+    id = outside.start([{"fail": {"raise": {"error": error}}}], input={"text": "a\0b"})
+    assert api.get(f"/v1/instances/{id}").json["status"] == "faulted"
+    assert account(api, id)["parts"]["suspended"] == 0
+
+
 def test_one_that_has_not_started(api: Api):
     api.deploy(document())
     id = api.start(start_at="2099-01-01T00:00:00Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from orchestrator.core.time_account import Span, TimedAttempt, TimedStep
+from orchestrator.database.connection.json_parameters import readable
 from orchestrator.database.connection.session import Session
 
 #: Largest number of steps of an account: the newest.
@@ -57,10 +58,10 @@ def _attempts(session: Session, instance: str, steps: list[int]) -> dict[int, li
 def suspensions(session: Session, instance: str, until: datetime) -> list[Span]:
     """Return when an instance was suspended; one that goes on lasts `until` then."""
     rows = session.all(
-        """
+        f"""
         select h.at, f ->> 0 = 'workflow.suspended'
         from orchestrator.history h
-        cross join lateral json_array_elements(h.facts) f
+        cross join lateral json_array_elements({readable("h.facts")}) f
         where h.instance_id = %s and h.facts::text like '%%"workflow.%%'
           and f ->> 0 = any(%s)
         order by h.sequence
