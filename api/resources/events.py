@@ -21,12 +21,12 @@ from api.schemas.events import (
     ACCEPTED,
     AcceptedEventSchema,
     EventDryRunSchema,
+    EventIntoNamespaceSchema,
     EventPlanSchema,
     EventSchema,
     EventsQuerySchema,
     EventsSchema,
     EventWhySchema,
-    IntoNamespaceSchema,
 )
 from orchestrator.core.model import ENDED_STATUSES, Json
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
@@ -47,7 +47,7 @@ MAILBOX = 10_000
 @blueprint.answers(202, ACCEPTED, Location="where the event is")
 @blueprint.answers(200, EventPlanSchema, meaning="`dry_run`: who would get it")
 @cloud_event_body.cloud_event_body(many=True)
-@blueprint.requires(IntoNamespaceSchema)
+@blueprint.requires(EventIntoNamespaceSchema)
 def receive(query: dict[str, Any]) -> Response:
     """Accept an event, or a batch of up to 1,000
 

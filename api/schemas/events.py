@@ -151,13 +151,17 @@ class EventDryRunSchema(Schema):
     )
 
 
-class IntoNamespaceSchema(EventDryRunSchema):
-    """The namespace that events are put into."""
+class IntoNamespaceSchema(Schema):
+    """The namespace that a change is made in."""
 
     namespace = fields.String(
         validate=validate.Regexp(NAMESPACE),
         metadata={"description": "required unless the key has exactly one"},
     )
+
+
+class EventIntoNamespaceSchema(IntoNamespaceSchema, EventDryRunSchema):
+    """The namespace that events are put into, and whether they are only tried."""
 
 
 class EventsQuerySchema(PageSchema):

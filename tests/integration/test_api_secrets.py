@@ -132,3 +132,13 @@ def test_keys_come_from_a_file_with_one_a_line(tmp_path):
     assert KEY not in repr(settings)
     ciphertext = SecretCipher([OLD]).encrypt(("shop", "a"), VALUE)
     assert SecretCipher(settings.secrets_key).decrypt(("shop", "a"), ciphertext) == VALUE
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_a_secret_is_never_only_tried(api: Api, method: str):
+    """A dry run that would change something is refused, not carried out."""
+    assert put(api, "pin", VALUE).status_code in (200, 201, 204)
+    body = {"json": {"value": "another"}} if method == "put" else {}
+    answer = api(method, "/v1/secrets/pin?namespace=shop&dry_run=true", **body)
+    assert answer.status_code == 400
+    assert seen(api, "pin") == VALUE

@@ -42,7 +42,6 @@ class AsyncSecretsOperations(AsyncResources):
         name: str,
         body: t.Secret,
         *,
-        dry_run: bool | None = None,
         namespace: str | None = None,
         more: Mapping[str, str] | None = None,
     ) -> t.NamedSecret:
@@ -56,18 +55,13 @@ class AsyncSecretsOperations(AsyncResources):
         answer: t.NamedSecret = await self.transport.json(
             "PUT",
             path("secrets", name),
-            params=present({"dry_run": dry_run, "namespace": namespace, **(more or {})}),
+            params=present({"namespace": namespace, **(more or {})}),
             json=body,
         )
         return answer
 
     async def delete_secret(
-        self,
-        name: str,
-        *,
-        dry_run: bool | None = None,
-        namespace: str | None = None,
-        more: Mapping[str, str] | None = None,
+        self, name: str, *, namespace: str | None = None, more: Mapping[str, str] | None = None
     ) -> None:
         """Delete a secret.
 
@@ -76,7 +70,7 @@ class AsyncSecretsOperations(AsyncResources):
         await self.transport.request(
             "DELETE",
             path("secrets", name),
-            params=present({"dry_run": dry_run, "namespace": namespace, **(more or {})}),
+            params=present({"namespace": namespace, **(more or {})}),
         )
 
     async def rotate_secrets(self, *, idempotency_key: str | None = None) -> t.RotatedSecrets:
