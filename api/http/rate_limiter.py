@@ -42,15 +42,11 @@ return '0'
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The requests per second that a key may make in the long run, and the most at once."""
+    """The requests per second that a key may make in the long run, and the most at once.
+    0 means no limit."""
 
     per_second: float = 1000.0
     burst: int = 2000
-
-    @classmethod
-    def of(cls, per_second: float) -> Rate:
-        """Return a rate owner burst is two seconds' requests. 0 means no limit."""
-        return cls(per_second, max(1, int(per_second * 2)))
 
 
 class RateLimiter:

@@ -9,6 +9,7 @@ from flask import Response
 from api.http import problem_types
 from api.http.app_state import state
 from api.http.problems import Problem
+from api.http.request_evaluation import evaluation
 from api.http.resource_blueprint import respond
 from api.resources import serializers
 from orchestrator.core.model import Json
@@ -26,7 +27,7 @@ def answer(namespace: str, events: list[dict[str, Json]], target: str | None = N
     services = state().services
     found = preview(
         services.database,
-        services.evaluator.evaluate,
+        evaluation().evaluate,
         namespace,
         events[0],
         target,

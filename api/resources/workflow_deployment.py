@@ -17,7 +17,7 @@ from api.http.resource_blueprint import respond
 from orchestrator import document
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import RecordedAnswer
-from orchestrator.database.connection.database import Database, Transaction
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workers import route_queries
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
@@ -52,10 +52,6 @@ def deploy(*, dry_run: bool, strict: bool) -> Response:
         partial(_put, checked),
         after=lambda: state().catalog.evict((checked.new.namespace, checked.new.name, None)),
     )
-
-
-def _names(database: Database, namespace: str) -> frozenset[str]:
-    return frozenset(workflow_queries.names(database, namespace))
 
 
 def _checked(strict: bool) -> Checked:

@@ -107,7 +107,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         self._arriving.add(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: Connection, client: Any) -> None:
-        """Await the head of the next request on a connection that was idle."""
+        """Await the head of the next request on a connection that was idle. Do nothing if the
+        connection was closed to make room after this event had been read."""
+        if conn not in self.keepalived_conns:
+            return
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._arriving.add(conn)

@@ -11,7 +11,8 @@ import json
 import secrets
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -42,6 +43,8 @@ CACHE_TIME = 3600.0
 KEYS_PAUSE = 60.0
 #: Logins of one process that wait for the provider at a time: others keep the other threads.
 MOST_AT_A_TIME = 4
+#: Seconds that another one waits for a place.
+PLACE_TIMEOUT = 0.5
 _METADATA = "/.well-known/openid-configuration"
 
 
@@ -107,7 +110,8 @@ class OidcProvider:
             "code_challenge": create_s256_code_challenge(login.verifier),
             "code_challenge_method": "S256",
         }
-        endpoint = self._endpoint("authorization_endpoint")
+        with self._place():
+            endpoint = self._endpoint("authorization_endpoint")
         return login, f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def finish(self, login: Login, answer: Mapping[str, str]) -> PersonRow:
@@ -115,13 +119,20 @@ class OidcProvider:
 
         Raises `LoginRefused`, `ProviderUnavailable`.
         """
-        self._check_answer(login, answer)
-        if not self._places.acquire(timeout=TIMEOUT):
-            raise ProviderUnavailable("too many people log in at this moment")
-        try:
+        with self._place():
+            self._check_answer(login, answer)
             tokens = self._tokens(answer["code"], login)
             claims = self._claims(tokens, login)
             return self._person(claims, tokens)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places of requests that may wait for the provider. Raises
+        `ProviderUnavailable` if all are taken: others need the threads."""
+        if not self._places.acquire(timeout=PLACE_TIMEOUT):
+            raise ProviderUnavailable("too many people log in at this moment")
+        try:
+            yield
         finally:
             self._places.release()
 
@@ -205,7 +216,7 @@ class OidcProvider:
 
     def _person(self, claims: dict[str, Any], tokens: dict[str, Any]) -> PersonRow:
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
             raise LoginRefused("the ID token names nobody")
         if self._claim(claims, self.settings.groups_claim) is None:
             claims = {**self._user_info(subject, tokens), **claims}
