@@ -104,8 +104,14 @@ class EagerClient(Client):
         if business_id is not None:
             self._business_ids[business_id] = run.id
         while len(self._runs) > KEPT:
-            self._runs.popitem(last=False)
+            self._forget(self._runs.popitem(last=False)[0])
         return self.get(run.id)
+
+    def _forget(self, id: str) -> None:
+        """Release the key and the business id of a run that is kept no longer."""
+        for kept in (self._by_key, self._business_ids):
+            for name in [name for name, run in kept.items() if run == id]:
+                del kept[name]
 
     def _run(self, workflow: Workflow, input: Any, business_id: str | None) -> Run:
         # Make an engine for each start, because a task may start a canvas while it runs itself.

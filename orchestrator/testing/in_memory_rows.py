@@ -20,6 +20,7 @@ from orchestrator.core.model import (
     Transition,
 )
 from orchestrator.document.model import Workflow
+from orchestrator.document.version_order import version_key
 from orchestrator.testing import in_memory_slices
 
 LIVE = (AttemptState.READY, AttemptState.CLAIMED)
@@ -64,8 +65,11 @@ def _open(_: Deployed, rows: Rows) -> list[tuple[Step, Attempt | None]]:
 
 
 def _workflow(store: Deployed, _: Rows, namespace: str, name: str, version: str) -> str | None:
-    wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
-    return max((id for id in store.workflows if id.startswith(wanted)), default=None)
+    prefix = f"{namespace}/{name}/"
+    if version != "latest":
+        return prefix + version if prefix + version in store.workflows else None
+    versions = [id.removeprefix(prefix) for id in store.workflows if id.startswith(prefix)]
+    return prefix + max(versions, key=version_key) if versions else None
 
 
 def _secrets(store: Deployed, _: Rows, *names: str) -> Json:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
-from orchestrator.database.workflows.version_order import version_key
+from orchestrator.document.version_order import version_key
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 

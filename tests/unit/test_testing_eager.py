@@ -192,3 +192,14 @@ def test_the_recorded_canvases_give_celerys_values(shared: ModuleType):
     assert wrong == []
     assert sorted(refused) == ["headers", "nan"]
     assert equal > 50
+
+
+def test_a_run_that_is_kept_no_longer_releases_its_names(
+    app: Celery, tasks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("orchestrator.testing.eager.KEPT", 1)
+    canvas = durable(chain(tasks["add"].s(1, 1), tasks["add"].s(2)))
+    first = canvas.start(business_id="one")
+    canvas.start(business_id="two")
+    again = canvas.start(business_id="one")
+    assert (again.id != first.id, again.get()) == (True, 4)

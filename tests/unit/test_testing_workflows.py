@@ -417,6 +417,23 @@ def test_sub_workflows_run_in_the_same_store(workflows: Workflows):
     assert (run.output, run.children[0].status) == (1, "completed")
 
 
+@pytest.mark.parametrize(
+    ("version", "expected"), [("latest", 10), ("1.9.0", 9), ("1.9.0-rc", "rc"), ("1.1.0", None)]
+)
+def test_sub_workflows_have_the_versions_of_an_installation(
+    workflows: Workflows, version: str, expected: Any
+):
+    for number, output in (("1.9.0", 9), ("1.10.0", 10), ("1.9.0-rc", "rc")):
+        child = doc({"c": {"set": {"v": output}}}, about={"name": "child", "version": number})
+        workflows.add(child)
+    sub = {"run": {"workflow": {"namespace": "test", "name": "child", "version": version}}}
+    if expected is None:
+        with pytest.raises(UnknownWorkflow, match=r"test/child 1\.1\.0, which was not added"):
+            workflows.run(doc({"t": sub}))
+        return
+    assert workflows.run(doc({"t": sub})).output == {"v": expected}
+
+
 def test_processes_do_not_run_but_are_stubbed(workflows: Workflows):
     document = doc({"t": {"run": {"shell": {"command": "echo", "arguments": ["hi"]}}}})
     with pytest.raises(UnknownTask, match=r"is a run\.shell: tests run no processes"):

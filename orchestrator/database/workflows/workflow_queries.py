@@ -12,7 +12,7 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.keyset_pages import Page, Scope, equal, page
-from orchestrator.database.workflows.version_order import version_key
+from orchestrator.document.version_order import version_key
 from orchestrator.json_codec import dumps
 
 
