@@ -103,7 +103,8 @@ class Try(Task):
 
 
 def raise_(error: Error | str) -> Task:
-    """Return a step that raises an error: ``raise_(error(...))``, or the name of one of `use`."""
+    """Return a step that raises an error: ``raise_(error_of(...))``, or one of `use` by its
+    name."""
     return task("raise", **{"raise": {"error": data(error)}})
 
 
